@@ -1,0 +1,126 @@
+"""Every limit and deadline of a session and of the fleet, as frozen models with defaults and units in their names.
+
+Reads no environment: ``gateway.settings`` does, and hands these values down. Pure.
+"""
+
+from pathlib import Path
+from typing import Final
+
+from pydantic import Field
+
+from actors.messages.base import Message
+
+WA_JS_VERSION: Final = "4.6.0"
+WA_JS_SHA512: Final = "epf+ucZO9c25dCaGraslVNHB1mRjid7rfijZhKbalXed/gbDzi6u69wdHCgPbcZW9McVpKmVW+3AzffI39p2SQ=="
+"""Integrity of the npm tarball ``@wppconnect/wa-js`` at WA_JS_VERSION."""
+
+
+class MediaConfig(Message):
+    """What media a send may carry."""
+
+    max_bytes: int = Field(default=64 * 2**20, ge=1)
+    fetch_timeout_s: float = Field(default=20.0, gt=0)
+    """From the first byte asked to the last byte read."""
+    connect_timeout_s: float = Field(default=5.0, gt=0)
+    max_redirects: int = Field(default=3, ge=0)
+    allowed_private_hosts: frozenset[str] = frozenset()
+    """Hosts (``name`` or ``name:port``) that may resolve to private addresses; none by default."""
+
+
+class BrowserConfig(Message):
+    """How a session's browser is found, launched and driven."""
+
+    executable: str = "auto"
+    """A path, or ``auto``: installed headless shell, installed Chromium, then Playwright's own."""
+    web_url: str = "https://web.whatsapp.com/"
+    bundle_path: Path | None = None
+    """wa-js bundle; none: the one that ``make setup`` or the wheel put beside ``actors.browser``."""
+    sandbox: bool = False
+    """Chromium's own sandbox; it cannot run as root nor in most containers."""
+    extra_args: tuple[str, ...] = Field(default=(), strict=False)
+    launch_timeout_s: float = Field(default=20.0, gt=0)
+    call_timeout_s: float = Field(default=10.0, gt=0)
+    """Deadline of a short call into the page."""
+    close_timeout_s: float = Field(default=3.0, gt=0)
+    """After it the process tree is killed."""
+    qr_ttl_s: float = Field(default=20.0, gt=0)
+    """How long WhatsApp shows one QR (the first one 60 s on the real page); for ``expires_at``."""
+    code_ttl_s: float = Field(default=180.0, gt=0)
+    media: MediaConfig = MediaConfig()
+
+
+class RetryConfig(Message):
+    """Reconnect policy: exponential with jitter, and an end."""
+
+    max_attempts: int = Field(default=5, ge=1)
+    first_delay_s: float = Field(default=1.0, gt=0)
+    max_delay_s: float = Field(default=30.0, gt=0)
+    jitter: float = Field(default=0.1, ge=0, le=1)
+    """Each delay is spread by up to this fraction, downwards and upwards."""
+    stable_after_s: float = Field(default=300.0, gt=0)
+    """After so long in READY the attempts are full again."""
+
+
+class SessionConfig(Message):
+    """Deadlines and bounds of one session."""
+
+    sessions_path: Path = Path(".wafleet/sessions")
+    browser: BrowserConfig = BrowserConfig()
+    retry: RetryConfig = RetryConfig()
+    starting_timeout_s: float = Field(default=45.0, gt=0)
+    pairing_timeout_s: float = Field(default=300.0, gt=0)
+    syncing_timeout_s: float = Field(default=120.0, gt=0)
+    action_timeout_s: float = Field(default=900.0, gt=0)
+    reconnect_timeout_s: float = Field(default=30.0, gt=0)
+    """How long one reconnect attempt may take until READY."""
+    draining_timeout_s: float = Field(default=20.0, gt=0)
+    offline_grace_s: float = Field(default=5.0, gt=0)
+    """A lost socket that comes back by itself within this time is not an attempt."""
+    send_timeout_s: float = Field(default=30.0, gt=0)
+    media_send_timeout_s: float = Field(default=120.0, gt=0)
+    max_send_attempts: int = Field(default=5, ge=1)
+    probe_every_s: float = Field(default=30.0, gt=0)
+    probe_timeout_s: float = Field(default=10.0, gt=0)
+    poll_log_every_s: float = Field(default=30.0, gt=0)
+    window_per_lane: int = Field(default=64, ge=1)
+    """Jobs of one lane held in memory; the rest stays in the log."""
+    heartbeat_every_s: float = Field(default=5.0, gt=0)
+    event_outbox: int = Field(default=10_000, ge=1)
+
+
+class SupervisorConfig(Message):
+    """How the fleet is kept as desired."""
+
+    reconcile_every_s: float = Field(default=2.0, gt=0)
+    max_concurrent_starts: int = Field(default=2, ge=1)
+    """Sessions in STARTING at once per node with a browser: a start costs about 0.6 s of CPU."""
+    start_spacing_s: float = Field(default=0.25, ge=0)
+    heartbeat_every_s: float = Field(default=5.0, gt=0)
+    max_missed_heartbeats: int = Field(default=3, ge=1)
+    no_capacity_after_s: float = Field(default=60.0, gt=0)
+    session_max_restarts: int = Field(default=5, ge=1)
+    session_max_seconds: float = Field(default=300.0, gt=0)
+    fleet_max_restarts: int = Field(default=200, ge=1)
+    fleet_max_seconds: float = Field(default=300.0, gt=0)
+    restart_first_delay_s: float = Field(default=1.0, gt=0)
+    restart_max_delay_s: float = Field(default=30.0, gt=0)
+
+
+class LeaseConfig(Message):
+    """Times of a session's lease (DESIGN 7 "Lease"); T0 is just before the last good renewal was sent."""
+
+    ttl_s: float = Field(default=15.0, gt=0)
+    renew_every_s: float = Field(default=5.0, gt=0)
+    send_until_s: float = Field(default=8.0, gt=0)
+    """No send begins after T0 plus this; the browser is closed then."""
+    kill_after_s: float = Field(default=11.0, gt=0)
+    """The browser's tree is killed at T0 plus this."""
+
+
+class QueueConfig(Message):
+    """Bounds of the job log."""
+
+    max_waiting_per_lane: int = Field(default=10_000, ge=1)
+    default_expiry_s: float = Field(default=7 * 86_400.0, gt=0)
+    direct_expiry_s: float = Field(default=30.0, gt=0)
+    record_ttl_s: float = Field(default=3 * 86_400.0, gt=0)

@@ -1,0 +1,1 @@
+"""The words wafleet speaks: frozen models of every command, reply, job, record and event."""

@@ -1,0 +1,31 @@
+"""The base of all messages, and their one encoding.
+
+Imports pydantic and orjson only. Times are aware UTC datetimes inside and RFC 3339 with milliseconds outside;
+durations are integers whose names end in ``_ms``.
+"""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import orjson
+from pydantic import AwareDatetime, BaseModel, ConfigDict, PlainSerializer
+
+
+class Message(BaseModel):
+    """A frozen value that refuses unknown fields and silent conversions."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+def rfc3339_ms(moment: datetime) -> str:
+    """Render a moment as RFC 3339 UTC with milliseconds, e.g. ``2026-11-22T12:00:00.000Z``."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+Timestamp = Annotated[AwareDatetime, PlainSerializer(rfc3339_ms, return_type=str, when_used="json")]
+"""A moment as every reply and event carries it."""
+
+
+def encode(message: BaseModel) -> bytes:
+    """Serialise a message as compact JSON."""
+    return orjson.dumps(message.model_dump(mode="json"))

@@ -1,0 +1,64 @@
+"""Records in NATS KV besides job records: desired sessions, leases, epochs, profile heads, snapshots. Pure.
+
+Buckets: ``wa_sessions`` (desired), ``wa_status`` (observed: a SessionStatus written by the owner), ``wa_leases``
+(TTL 15 s), ``wa_epochs``, ``wa_profile_heads``. Keys are ``<tenant>.<session>``.
+"""
+
+from typing import Literal
+
+from actors.messages.base import Message, Timestamp
+from actors.messages.commands import RateLimit
+
+
+class DesiredSession(Message):
+    """What a tenant asked for; the supervisor makes it so."""
+
+    tenant_id: str
+    session_id: str
+    target: Literal["running", "stopped", "logged_out"]
+    phone_number: str | None = None
+    pairing: Literal["qr", "code"] = "qr"
+    rate_limit: RateLimit = RateLimit()
+    proxy: str | None = None
+    paused: bool = False
+    revision_of_start: int = 0
+    """Counts starts by a person: a raised number restarts a failed session and refills its budget."""
+    changed_at: Timestamp
+
+
+class LeaseRecord(Message):
+    """Who owns a session. Only the server's clock and the revision count, never a node's time."""
+
+    owner_id: str
+    """Random id of one owner's life."""
+    node: str
+    pid: int
+    actor_name: str | None = None
+    browser_pids: tuple[tuple[int, float], ...] = ()
+    """Pids of the browser's processes with their start times: a successor must see them gone."""
+
+
+class EpochRecord(Message):
+    """The fencing number of a session; only ever raised."""
+
+    epoch: int
+
+
+class ProfileHead(Message):
+    """Which copy of a profile is the newest. A local profile counts only if it matches."""
+
+    epoch: int
+    node: str
+    generation: str
+
+
+class SnapshotManifest(Message):
+    """What lies beside an encrypted profile snapshot in the object store."""
+
+    epoch: int
+    generation: str
+    browser_build: str
+    sha256: str
+    size_bytes: int
+    taken_at: Timestamp
+    was_running: bool
