@@ -1,0 +1,27 @@
+# Each target sets up what it needs first; the second time that takes under a second.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+
+.PHONY: setup demo test lint bench clean
+
+setup:
+	@$(PYTHON) .ci/setup.py
+
+demo: setup
+	@$(BIN)/wafleet demo
+
+test: setup
+	@.ci/test
+
+lint: setup
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: setup
+	@$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf .venv .wafleet .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find actors/browser/bundle -type f -delete
