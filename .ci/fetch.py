@@ -60,7 +60,7 @@ def _npm(scratch: Path) -> Sequence[str]:
     if installed is not None and shutil.which("node") is not None:
         return [installed]
     folder = scratch / "node"
-    options = ["--quiet", "--disable-pip-version-check", "--require-hashes", "--no-deps", "--target", str(folder)]
+    options = ["-qq", "--disable-pip-version-check", "--require-hashes", "--no-deps", "--target", str(folder)]
     _run(
         [sys.executable, "-m", "pip", "install", *options, "--requirement", str(ROOT / ".ci" / "node.lock")],
         cwd=scratch,

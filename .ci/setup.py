@@ -89,7 +89,7 @@ def _fetch() -> None:
 
 
 def _pip(*arguments: str | Path) -> None:
-    options = ["--quiet", "--disable-pip-version-check", "--root-user-action", "ignore"]
+    options = ["-qq", "--disable-pip-version-check", "--root-user-action", "ignore"]
     _run([PYTHON, "-m", "pip", "install", *options, *arguments])
 
 
