@@ -1,13 +1,23 @@
 """The bodies of the control API: one model an operation, unknown fields refused. Pure."""
 
+import base64
 from typing import Annotated, Any, Literal
 
-from pydantic import Base64Bytes, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-Wid = Annotated[str, Field(pattern=r"^[0-9]{5,20}@c\.us$", description="a phone id, as 5511990000001@c.us")]
-Sender = Annotated[str, Field(pattern=r"^[0-9]{5,20}@(c\.us|lid)$", description="a person, by phone id or LID")]
-Jid = Annotated[str, Field(pattern=r"^[0-9-]{5,40}@(c\.us|lid|g\.us)$", description="a person's or a group's id")]
-GroupId = Annotated[str, Field(pattern=r"^[0-9-]{5,40}@g\.us$", description="a group's id")]
+Wid = Annotated[str, Field(pattern=r"^[0-9]{1,20}@c\.us$", description="a phone id, as 5511990000001@c.us")]
+Sender = Annotated[str, Field(pattern=r"^[0-9]{1,20}@(c\.us|lid)$", description="a person, by phone id or LID")]
+Jid = Annotated[str, Field(pattern=r"^[0-9-]{1,40}@(c\.us|lid|g\.us)$", description="a person's or a group's id")]
+GroupId = Annotated[str, Field(pattern=r"^[0-9-]{1,40}@g\.us$", description="a group's id")]
+
+
+def _from_base64(text: object) -> bytes:
+    if not isinstance(text, str):
+        raise ValueError("expected base64 text")  # noqa: TRY004 - pydantic reports ValueErrors, not TypeErrors
+    return base64.b64decode(text, validate=True)
+
+
+Base64 = Annotated[bytes, BeforeValidator(_from_base64)]
 
 
 class Request(BaseModel):
@@ -52,7 +62,7 @@ class Inbound(Request):
 class Media(Request):
     """A file that somebody uploads, for the `extra` of an inbound message."""
 
-    b64: Base64Bytes
+    b64: Base64
     mimetype: str = Field(pattern=r"^[\w.+-]+/[\w.+-]+$", max_length=128)
 
 

@@ -114,7 +114,7 @@ class SimulatorServer:
 
     @property
     def url(self) -> str:
-        """The page's address, which is also the control API's; there once started."""
+        """The address of page and control API, without a slash at its end; there once started."""
         return self._urls[0]
 
     @property
@@ -169,7 +169,7 @@ class SimulatorServer:
         site = web.TCPSite(self._runner, self._host, port, ssl_context=context)
         await site.start()
         bound = self._runner.addresses[-1][1]
-        self._urls.append(f"{scheme}://{self._host}:{bound}/")
+        self._urls.append(f"{scheme}://{self._host}:{bound}")
 
     def _world(self) -> World:
         if self._data is None:

@@ -1,0 +1,3 @@
+from tests.support.simulator import phone, simulator
+
+__all__ = ["phone", "simulator"]
