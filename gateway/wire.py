@@ -1,0 +1,127 @@
+r"""A NATS client that bytes of a stranger can't break.
+
+nats-py 2.16 splits protocol lines at any white space and decodes subjects as UTF-8, while nats-server passes on every
+byte but space, tab, CR LF. So one message whose subject holds ``\x0b``, ``\x0c`` or a lone ``\r`` ends the
+receiver's connection, and one with bytes that are no UTF-8, or with an empty header block, ends its read loop for
+good: it stays "connected" and deaf (seen on nats-server 2.15, 2026-11-22). A tenant may publish any of these to its own
+command subjects, so the gateway has to take them. Here lines are cut at spaces only, as the server writes them, and
+what can't be decoded is replaced.
+
+Owns nats-py's parser and message building, nothing else. Imports nats-py only.
+"""
+
+import json
+from typing import Final
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import ProtocolError
+from nats.protocol.parser import Parser
+
+_CRLF: Final = b"\r\n"
+_MAX_LINE_BYTES: Final = 1 << 20
+"""An INFO line lists a cluster's servers; anything longer than this is no protocol line."""
+_MSG_PARTS: Final = 4
+_HMSG_PARTS: Final = 5
+
+
+class LineParser(Parser):
+    """Reads the server's protocol: lines that end in CR LF, cut at single spaces, and payloads by their length."""
+
+    def __init__(self, client: Client) -> None:
+        self._awaited: tuple[int, bytes, bytes, int, int] | None = None
+        super().__init__(client)
+
+    def reset(self) -> None:
+        """Forget half-read input, before the first byte of a new connection."""
+        super().reset()
+        self._awaited = None
+
+    async def parse(self, data: bytes = b"") -> None:
+        """Take in bytes and hand out every message that is complete.
+
+        Raises:
+            ProtocolError: The peer is no NATS server.
+        """
+        self.buf.extend(data)
+        while self.buf:
+            if self._awaited is not None:
+                if not await self._take_payload(*self._awaited):
+                    return
+                continue
+            end = self.buf.find(_CRLF)
+            if end < 0:
+                if len(self.buf) > _MAX_LINE_BYTES:
+                    raise ProtocolError
+                return
+            line = bytes(self.buf[:end])
+            del self.buf[: end + len(_CRLF)]
+            await self._take_line(line)
+
+    async def _take_payload(self, sid: int, subject: bytes, reply: bytes, header_bytes: int, total_bytes: int) -> bool:
+        if len(self.buf) < total_bytes + len(_CRLF):
+            return False
+        headers = bytes(self.buf[:header_bytes])
+        payload = bytes(self.buf[header_bytes:total_bytes])
+        del self.buf[: total_bytes + len(_CRLF)]
+        self._awaited = None
+        await self.nc._process_msg(sid, subject, reply, payload, headers)  # noqa: SLF001 - as nats-py's own parser
+        return True
+
+    async def _take_line(self, line: bytes) -> None:
+        if line.startswith((b"MSG ", b"HMSG ")):
+            self._awaited = _message_line(line)
+        elif line == b"PING":
+            await self.nc._process_ping()  # noqa: SLF001 - as nats-py's own parser
+        elif line == b"PONG":
+            await self.nc._process_pong()  # noqa: SLF001 - as nats-py's own parser
+        elif line.startswith(b"-ERR"):
+            text = line[4:].strip().decode(errors="replace").lower()
+            await self.nc._process_err(text)  # noqa: SLF001 - as nats-py's own parser
+        elif line.startswith(b"INFO "):
+            await self.nc._process_info(json.loads(line[5:]))  # noqa: SLF001 - as nats-py's own parser
+        elif not line.startswith(b"+OK"):
+            raise ProtocolError
+
+
+class WireClient(Client):
+    """nats-py's client, safe against the bytes of others."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._ps = LineParser(self)
+
+    async def _process_headers(self, headers: bytes) -> dict[str, str] | None:
+        """Read headers; a block that makes no sense counts as none (nats-py raises in its read loop)."""
+        try:
+            return await super()._process_headers(headers)
+        except (IndexError, ValueError):
+            return None
+
+    def _build_message(
+        self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: dict[str, str] | None
+    ) -> Msg:
+        """Build a message; bytes that are no UTF-8 become U+FFFD, which no subject of ours contains."""
+        return self.msg_class(
+            subject=subject.decode(errors="replace"),
+            reply=reply.decode(errors="replace"),
+            data=data,
+            headers=headers,
+            _client=self,
+            _sid=sid,
+        )
+
+
+def _message_line(line: bytes) -> tuple[int, bytes, bytes, int, int]:
+    """Read ``MSG <subject> <sid> [reply] <bytes>`` or ``HMSG <subject> <sid> [reply] <header bytes> <bytes>``."""
+    parts = line.split(b" ")
+    has_headers = parts[0] == b"HMSG"
+    plain = _HMSG_PARTS if has_headers else _MSG_PARTS
+    if len(parts) not in {plain, plain + 1}:
+        raise ProtocolError
+    reply = parts[3] if len(parts) > plain else b""
+    try:
+        header_bytes = int(parts[-2]) if has_headers else 0
+        return int(parts[2]), parts[1], reply, header_bytes, int(parts[-1])
+    except ValueError as exc:
+        raise ProtocolError from exc
