@@ -1,7 +1,7 @@
 """Every command a tenant may send, as a frozen model, and the table that finds it by name.
 
 A command's name is the tail of its subject and never part of its body. Bodies are validated straight from bytes by
-TypeAdapters built once at import. Pure.
+TypeAdapters built once at import. Patterns are Rust's (pydantic-core): ``$`` is the very end of the text. Pure.
 """
 
 from collections.abc import Mapping
@@ -43,7 +43,7 @@ class SessionStart(Command):
     """The number that will link; needed for a link code."""
     pairing: Literal["qr", "code"] = "qr"
     rate_limit: RateLimit = RateLimit()
-    proxy: Annotated[str, Field(max_length=500, pattern=r"^(https?|socks5)://[^\s]+\Z")] | None = None
+    proxy: Annotated[str, Field(max_length=500, pattern=r"^(https?|socks5)://[^\s]+$")] | None = None
     """``http://``, ``https://`` or ``socks5://`` address the browser goes through."""
 
     @model_validator(mode="after")
@@ -149,13 +149,13 @@ class SendMedia(SendCommand):
     """Send a file from a URL, from base64 in the body, or from the tenant's object store."""
 
     name: ClassVar[str] = "send.media"
-    url: Annotated[str, Field(max_length=2_048, pattern=r"^https?://[^\s]+\Z")] | None = None
+    url: Annotated[str, Field(max_length=2_048, pattern=r"^https?://[^\s]+$")] | None = None
     data: Annotated[str, Field(min_length=4)] | None = None
     """Base64 of the file."""
     object: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     caption: Annotated[str, Field(max_length=MAX_TEXT_CHARS)] | None = None
-    filename: Annotated[str, Field(min_length=1, max_length=240, pattern=r"^[^/\\\x00-\x1f]+\Z")] | None = None
-    mimetype: Annotated[str, Field(max_length=100, pattern=r"^[\w.+-]+/[\w.+-]+\Z")] | None = None
+    filename: Annotated[str, Field(min_length=1, max_length=240, pattern=r"^[^/\\\x00-\x1f]+$")] | None = None
+    mimetype: Annotated[str, Field(max_length=100, pattern=r"^[\w.+-]+/[\w.+-]+$")] | None = None
     as_: MediaKind = Field(default="auto", alias="as")
 
     @model_validator(mode="after")

@@ -12,7 +12,7 @@ import phonenumbers
 from pydantic import AfterValidator, StringConstraints
 from ulid import ULID
 
-ID_PATTERN: Final = r"^[A-Za-z0-9_-]{1,64}\Z"
+ID_PATTERN: Final = r"^[A-Za-z0-9_-]{1,64}$"
 _ID: Final = re.compile(ID_PATTERN)
 _GROUP: Final = re.compile(r"^[0-9]{5,30}(-[0-9]{5,20})?@g\.us\Z")
 _LID: Final = re.compile(r"^[0-9]{5,20}@lid\Z")
@@ -32,7 +32,7 @@ class SessionKey(NamedTuple):
 
 def is_id(text: str) -> bool:
     """Tell whether a text may be a tenant or session id (1-64 of ``A-Z a-z 0-9 _ -``)."""
-    return _ID.match(text) is not None
+    return _ID.fullmatch(text) is not None
 
 
 def digits_of_phone(text: str) -> str:
@@ -85,9 +85,9 @@ Recipient = Annotated[str, StringConstraints(max_length=80), AfterValidator(_rec
 """A recipient as the tenant wrote it, known to have an address."""
 PhoneNumber = Annotated[str, StringConstraints(max_length=40), AfterValidator(_e164)]
 """A phone number, normalised to ``+digits``."""
-JobId = Annotated[str, StringConstraints(pattern=r"^[0-7][0-9A-HJKMNP-TV-Z]{25}\Z")]
+JobId = Annotated[str, StringConstraints(pattern=r"^[0-7][0-9A-HJKMNP-TV-Z]{25}$")]
 """A ULID."""
-BareMessageId = Annotated[str, StringConstraints(pattern=r"^3EB0[0-9A-F]{18}\Z")]
+BareMessageId = Annotated[str, StringConstraints(pattern=r"^3EB0[0-9A-F]{18}$")]
 """A WhatsApp message id as web clients make them: ``3EB0`` and 18 hexadecimal digits."""
 
 
