@@ -1,0 +1,78 @@
+"""Key-value buckets with compare-and-set, straight on JetStream's messages (NATS ADR-8).
+
+nats-py's ``KeyValue`` does the same through two more layers; here every call goes through the one connection with its
+deadline and size check, and a lost race is a value (None), not an exception. Imports the connection and direct reads.
+"""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.connection import Bus, Refused
+from gateway.direct import last_message, read_all
+
+_EXPECTED: Final = "Nats-Expected-Last-Subject-Sequence"
+_WRONG_LAST_SEQUENCE: Final = frozenset({10071, 10164})
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A key's value and the revision a compare-and-set names."""
+
+    key: str
+    value: bytes
+    revision: int
+
+
+class Bucket:
+    """One bucket. Every method raises ``Unavailable`` where JetStream does not answer or refuses."""
+
+    def __init__(self, bus: Bus, name: str) -> None:
+        self.name: Final = name
+        self._bus: Final = bus
+        self._stream: Final = f"KV_{name}"
+        self._prefix: Final = f"$KV.{name}."
+
+    async def get(self, key: str) -> Entry | None:
+        """Return a key's value."""
+        found = await last_message(self._bus, self._stream, self._prefix + key)
+        return None if found is None or found.is_deletion else Entry(key, found.body, found.seq)
+
+    async def entries(self, keys: str = ">") -> AsyncIterator[Entry]:
+        """Read all keys that match a subject filter, the longest unchanged first."""
+        async for message in read_all(self._bus, self._stream, self._prefix + keys):
+            if not message.is_deletion:
+                yield Entry(message.subject.removeprefix(self._prefix), message.body, message.seq)
+
+    async def put(self, key: str, value: bytes) -> int:
+        """Store a value whatever was there; return its revision."""
+        answer = await self._bus.store(self._prefix + key, value)
+        if isinstance(answer, Refused):
+            raise answer.unavailable(f"a write to {self.name}")
+        return answer.seq
+
+    async def create(self, key: str, value: bytes) -> int | None:
+        """Store a value where there is none; None if there is one. A deleted key counts as none."""
+        revision = await self.update(key, value, 0)
+        if revision is not None:
+            return revision
+        found = await last_message(self._bus, self._stream, self._prefix + key)
+        if found is None:
+            return await self.update(key, value, 0)
+        return await self.update(key, value, found.seq) if found.is_deletion else None
+
+    async def update(self, key: str, value: bytes, revision: int) -> int | None:
+        """Replace a value that is still at a revision; None if it is not."""
+        return await self._write(key, value, {_EXPECTED: str(revision)})
+
+    async def delete(self, key: str, revision: int) -> bool:
+        """Delete a key that is still at a revision; False if it is not."""
+        return await self._write(key, b"", {_EXPECTED: str(revision), "KV-Operation": "DEL"}) is not None
+
+    async def _write(self, key: str, value: bytes, headers: dict[str, str]) -> int | None:
+        answer = await self._bus.store(self._prefix + key, value, headers=headers)
+        if isinstance(answer, Refused):
+            if answer.err_code in _WRONG_LAST_SEQUENCE:
+                return None
+            raise answer.unavailable(f"a write to {self.name}")
+        return answer.seq

@@ -1,0 +1,337 @@
+"""One NATS connection, with a deadline on every request and one check of every message's size.
+
+Theory of operation. Every answer comes to one inbox of this connection, ``<prefix>.<token>``; a token finds the request
+it belongs to. When the connection is lost all waiting requests fail at once (their answers can't come any more) and new
+ones wait, within their deadline, for the reconnect, which is tried for ever. nats-py (2.16) closes a connection for
+good when the server sends ``-ERR``, above all on a message beyond ``max_payload``, headers included, of which it checks
+the body alone: so every message passes ``_check_size``.
+
+Owns the client object and the translation of its errors. Imports the errors and the client of ``gateway.wire``.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from itertools import count
+from typing import Any, Final
+from urllib.parse import urlsplit, urlunsplit
+
+import nats.errors
+import orjson
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+
+from actors.errors import InvalidCommand, Unavailable
+from gateway.wire import WireClient
+from gateway.wire import WireClient
+
+REQUEST_TIMEOUT_S: Final = 5.0
+"""Deadline of a request, the wait for a reconnect included."""
+SIZE_RESERVE_BYTES: Final = 4 * 1024
+"""Kept free below the server's ``max_payload``, for headers that a server on the way may add."""
+_CONNECT_TIMEOUT_S: Final = 10.0
+_RECONNECT_WAIT_S: Final = 0.25
+_FLUSH_TIMEOUT_S: Final = 2.0
+_PING_EVERY_S: Final = 5
+"""Two unanswered pings mean a dead connection: found after 15 s at most (nats-py's own default: 6 min)."""
+_NO_RESPONDERS: Final = "503"
+
+_log = logging.getLogger("wafleet.nats")
+
+Headers = Mapping[str, str]
+Listener = Callable[[Msg], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """JetStream has the message."""
+
+    seq: int
+    duplicate: bool
+    """It had it before: a message of the same ``Nats-Msg-Id``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """JetStream answered with an error; nothing changed."""
+
+    code: int
+    err_code: int
+    description: str
+
+    def unavailable(self, doing: str) -> Unavailable:
+        """Build the error for a refusal that the caller can do nothing about."""
+        return Unavailable(
+            f"JetStream refused {doing}: {self.description} ({self.err_code})", {"err_code": self.err_code}
+        )
+
+
+class _Waiting:
+    """One request: collects answers until it has what it waits for."""
+
+    __slots__ = ("answers", "future", "until_status")
+
+    def __init__(self, *, until_status: bool) -> None:
+        self.future: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
+        self.answers: list[Msg] = []
+        self.until_status = until_status
+
+    def take(self, msg: Msg) -> None:
+        """Take one answer; the first ends a plain request, a status message ends a batch."""
+        if self.future.done():
+            return
+        if self.until_status and not (msg.headers and "Status" in msg.headers):
+            self.answers.append(msg)
+        else:
+            self.future.set_result(msg)
+
+    def fail(self, error: Exception) -> None:
+        """End without an answer."""
+        if not self.future.done():
+            self.future.set_exception(error)
+
+
+class Bus:
+    """A connection to NATS that comes back by itself. Made by ``connect``, ended by ``close``."""
+
+    def __init__(self, url: str, name: str) -> None:
+        self.url: Final = url
+        self.name: Final = name
+        self._client: Final = WireClient()
+        self._connected: Final = asyncio.Event()
+        self._closed: Final = asyncio.Event()
+        self._waiting: Final[dict[str, _Waiting]] = {}
+        self._tokens: Final = count()
+        self._prefix = ""
+        self._hooks: Final[list[Callable[[], None]]] = []
+        self._closing = False
+
+    @property
+    def client(self) -> WireClient:
+        """The client beneath, for the micro service. Publish through the Bus, never through it."""
+        return self._client
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the connection stands right now."""
+        return self._connected.is_set()
+
+    def on_reconnected(self, hook: Callable[[], None]) -> None:
+        """Call a hook after each reconnect: messages to plain subscribers may have been missed."""
+        self._hooks.append(hook)
+
+    async def wait_closed(self) -> None:
+        """Wait until the connection ended for good (``close``, or an error after which nats-py gives up)."""
+        await self._closed.wait()
+
+    async def open(self) -> None:
+        """Connect and open the inbox. Raises ``Unavailable``."""
+        try:
+            async with asyncio.timeout(_CONNECT_TIMEOUT_S):
+                await self._client.connect(
+                    self.url.split(","),
+                    name=self.name,
+                    max_reconnect_attempts=-1,
+                    reconnect_time_wait=_RECONNECT_WAIT_S,  # type: ignore[arg-type] # any number of seconds works
+                    connect_timeout=2,
+                    ping_interval=_PING_EVERY_S,
+                    flush_timeout=_FLUSH_TIMEOUT_S,
+                    error_cb=self._on_error,
+                    disconnected_cb=self._on_disconnected,
+                    reconnected_cb=self._on_reconnected,
+                    closed_cb=self._on_closed,
+                )
+                self._prefix = self._client.new_inbox()
+                await self._client.subscribe(f"{self._prefix}.*", cb=self._on_answer)
+        except (TimeoutError, OSError, nats.errors.Error) as exc:
+            await self.close()
+            raise Unavailable(f"NATS at {redacted(self.url)} does not answer: {exc!r}; is nats-server up?") from exc
+        self._connected.set()
+
+    async def close(self) -> None:
+        """Flush and disconnect; never raises, may be called twice."""
+        self._closing = True
+        if self.is_connected:
+            try:
+                await self._client.flush(timeout=1)
+            except (TimeoutError, OSError, nats.errors.Error) as exc:
+                _log.debug("%s: flush before close: %r", self.name, exc)
+        self._connected.clear()
+        try:
+            await self._client.close()
+        except (OSError, nats.errors.Error) as exc:
+            _log.debug("%s: close: %r", self.name, exc)
+        self._fail_waiting("the connection was closed")
+        self._closed.set()
+
+    # --- messages ---------------------------------------------------------------------------------------------------
+
+    async def publish(
+        self, subject: str, body: bytes = b"", *, headers: Headers | None = None, reply: str = ""
+    ) -> None:
+        """Publish without waiting for anything but room in the buffer.
+
+        Raises:
+            InvalidCommand: Body and headers are more than the server takes.
+            Unavailable: There is no connection.
+        """
+        await self._wait_connected(REQUEST_TIMEOUT_S)
+        await self._send(subject, body, reply, headers)
+
+    async def request(
+        self,
+        subject: str,
+        body: bytes = b"",
+        *,
+        headers: Headers | None = None,
+        timeout_s: float = REQUEST_TIMEOUT_S,
+    ) -> Msg:
+        """Publish and wait for the answer. Raises as ``publish`` does, and ``Unavailable`` past the deadline."""
+        waiting = _Waiting(until_status=False)
+        return await self._ask(waiting, subject, body, headers, timeout_s)
+
+    async def request_batch(
+        self, subject: str, body: bytes, *, timeout_s: float = REQUEST_TIMEOUT_S
+    ) -> tuple[list[Msg], Msg]:
+        """Publish and collect answers up to and with the one that carries a status. Raises as ``request``."""
+        waiting = _Waiting(until_status=True)
+        end = await self._ask(waiting, subject, body, None, timeout_s)
+        return waiting.answers, end
+
+    async def store(
+        self, subject: str, body: bytes, *, headers: Headers | None = None, timeout_s: float = REQUEST_TIMEOUT_S
+    ) -> Stored | Refused:
+        """Publish into whatever stream takes the subject and wait until it is stored. Raises as ``request``."""
+        answer = await self.request(subject, body, headers=headers, timeout_s=timeout_s)
+        ack = orjson.loads(answer.data)
+        if "error" in ack:
+            return _refusal(ack["error"])
+        return Stored(ack["seq"], ack.get("duplicate", False))
+
+    async def api(
+        self, verb: str, body: Mapping[str, Any] | None = None, *, timeout_s: float = REQUEST_TIMEOUT_S
+    ) -> dict[str, Any] | Refused:
+        """Make one call of JetStream's API, e.g. ``STREAM.INFO.WA_JOBS``. Raises as ``request``."""
+        answer = await self.request(f"$JS.API.{verb}", b"" if body is None else orjson.dumps(body), timeout_s=timeout_s)
+        result: dict[str, Any] = orjson.loads(answer.data)
+        return _refusal(result["error"]) if "error" in result else result
+
+    async def subscribe(self, subject: str, listener: Listener, *, queue: str = "") -> Subscription:
+        """Subscribe; it outlives reconnects. A listener is awaited message by message: it must not block."""
+        await self._wait_connected(REQUEST_TIMEOUT_S)
+        return await self._client.subscribe(subject, queue=queue, cb=listener)
+
+    # --- within -----------------------------------------------------------------------------------------------------
+
+    async def _ask(
+        self, waiting: _Waiting, subject: str, body: bytes, headers: Headers | None, timeout_s: float
+    ) -> Msg:
+        """Send one request and wait. The timer sits on the future: nats-py swallows cancellations while it flushes."""
+        token = format(next(self._tokens), "x")
+        timer = asyncio.get_running_loop().call_later(timeout_s, waiting.fail, TimeoutError())
+        self._waiting[token] = waiting
+        try:
+            if not self._connected.is_set():
+                await self._wait_connected(timeout_s)
+            await self._send(subject, body, f"{self._prefix}.{token}", headers)
+            answer = await waiting.future
+        except TimeoutError as exc:
+            raise Unavailable(f"NATS: no answer to {subject} within {timeout_s:g} s", {"subject": subject}) from exc
+        finally:
+            timer.cancel()
+            del self._waiting[token]
+            if not waiting.future.done():
+                waiting.future.cancel()
+            elif not waiting.future.cancelled():
+                waiting.future.exception()  # retrieved, whoever looked
+        if answer.headers and answer.headers.get("Status") == _NO_RESPONDERS and not answer.data:
+            raise Unavailable(f"NATS: nobody answers on {subject}; is JetStream on and set up?", {"subject": subject})
+        return answer
+
+    async def _send(self, subject: str, body: bytes, reply: str, headers: Headers | None) -> None:
+        self._check_size(subject, body, headers)
+        try:
+            await self._client.publish(subject, body, reply, None if headers is None else dict(headers))
+        except (nats.errors.BadSubjectError, nats.errors.BadHeaderError) as exc:
+            raise InvalidCommand(f"not a subject or header that NATS takes: {subject[:80]!r}") from exc
+        except (OSError, nats.errors.Error) as exc:
+            raise Unavailable(f"NATS: could not publish to {subject}: {exc!r}") from exc
+
+    def _check_size(self, subject: str, body: bytes, headers: Headers | None) -> None:
+        size = len(body)
+        if headers:
+            size += 12 + sum(len(key.encode()) + len(value.encode()) + 4 for key, value in headers.items())
+        limit = self._client.max_payload - SIZE_RESERVE_BYTES
+        if size > limit:
+            raise InvalidCommand(
+                f"the message to {subject} has {size} bytes with its headers, NATS takes at most {limit}",
+                {"bytes": size, "max_bytes": limit},
+            )
+
+    async def _wait_connected(self, timeout_s: float) -> None:
+        if self._connected.is_set():
+            return
+        if self._closed.is_set():
+            raise Unavailable(f"the connection to NATS at {redacted(self.url)} is closed")
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._connected.wait()
+        except TimeoutError as exc:
+            raise Unavailable(f"NATS at {redacted(self.url)} is away; reconnecting") from exc
+
+    async def _on_answer(self, msg: Msg) -> None:
+        waiting = self._waiting.get(msg.subject[len(self._prefix) + 1 :])
+        if waiting is not None:
+            waiting.take(msg)
+
+    async def _on_error(self, error: Exception) -> None:
+        """Log what nats-py reports; attempts to reconnect come four a second and are worth a debug line only."""
+        level = logging.DEBUG if isinstance(error, OSError | nats.errors.UnexpectedEOF) else logging.WARNING
+        _log.log(level, "%s: %r", self.name, error)
+
+    async def _on_disconnected(self) -> None:
+        self._connected.clear()
+        if not self._closing:
+            _log.warning("%s: connection to NATS at %s lost, reconnecting", self.name, redacted(self.url))
+        self._fail_waiting("the connection was lost before the answer came")
+
+    async def _on_reconnected(self) -> None:
+        _log.info("%s: connected to NATS again", self.name)
+        self._connected.set()
+        for hook in self._hooks:
+            hook()
+
+    async def _on_closed(self) -> None:
+        if not self._closing:
+            _log.error("%s: NATS closed the connection for good: %r", self.name, self._client.last_error)
+        self._closed.set()
+
+    def _fail_waiting(self, why: str) -> None:
+        for waiting in self._waiting.values():
+            waiting.fail(Unavailable(f"NATS: {why}"))
+
+
+async def connect(url: str, name: str) -> Bus:
+    """Connect to NATS.
+
+    Args:
+        url: ``nats://host:port``, or several of them with commas between.
+        name: What NATS shows for this connection.
+
+    Raises:
+        Unavailable: Nobody answers there.
+    """
+    bus = Bus(url, name)
+    await bus.open()
+    return bus
+
+
+def redacted(url: str) -> str:
+    """Return an address without user and password, fit for logs and errors."""
+    parts = [urlsplit(one) for one in url.split(",")]
+    return ",".join(urlunsplit(part._replace(netloc=part.netloc.rpartition("@")[2])) for part in parts)
+
+
+def _refusal(error: Mapping[str, Any]) -> Refused:
+    return Refused(error.get("code", 0), error.get("err_code", 0), error.get("description", ""))

@@ -1,0 +1,72 @@
+"""Job records in ``wa_job_records``: what became of each job, every change a compare-and-set.
+
+Imports buckets and the records' model. History and attempts are kept inside the record, so one key holds all.
+"""
+
+from typing import Final
+
+from pydantic import TypeAdapter, ValidationError
+
+from actors.errors import Unavailable
+from actors.messages.base import encode
+from actors.messages.ids import SessionKey
+from actors.messages.jobs import JobRecord
+from actors.ports import Revised
+from gateway.buckets import Bucket
+from gateway.connection import Bus
+from gateway.streams import JOB_RECORDS
+
+_RECORD: Final[TypeAdapter[JobRecord]] = TypeAdapter(JobRecord)
+
+
+class RecordStore:
+    """Records of all sessions: the gateway's view. Every method raises ``Unavailable``."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bucket: Final = Bucket(bus, JOB_RECORDS)
+
+    async def get(self, key: SessionKey, job_id: str) -> Revised[JobRecord] | None:
+        """Return a record."""
+        entry = await self._bucket.get(_key(key, job_id))
+        if entry is None:
+            return None
+        try:
+            return Revised(_RECORD.validate_json(entry.value), entry.revision)
+        except ValidationError as exc:
+            raise Unavailable(f"the record of job {job_id} is not one this version can read: {exc}") from exc
+
+    async def create(self, record: JobRecord) -> int | None:
+        """Store a first record; None if there is one already."""
+        return await self._bucket.create(_key_of(record), encode(record))
+
+    async def update(self, record: JobRecord, revision: int) -> int | None:
+        """Replace a record; None if it is no longer at that revision."""
+        return await self._bucket.update(_key_of(record), encode(record), revision)
+
+
+class JetStreamJobRecords:
+    """``actors.ports.JobRecords`` of one session."""
+
+    def __init__(self, bus: Bus, key: SessionKey) -> None:
+        self._store: Final = RecordStore(bus)
+        self._key: Final = key
+
+    async def get(self, job_id: str) -> Revised[JobRecord] | None:
+        """Return a record."""
+        return await self._store.get(self._key, job_id)
+
+    async def create(self, record: JobRecord) -> int | None:
+        """Store a first record; None if there is one already."""
+        return await self._store.create(record)
+
+    async def update(self, record: JobRecord, revision: int) -> int | None:
+        """Replace a record; None if it is no longer at that revision."""
+        return await self._store.update(record, revision)
+
+
+def _key(key: SessionKey, job_id: str) -> str:
+    return f"{key.tenant_id}.{key.session_id}.{job_id}"
+
+
+def _key_of(record: JobRecord) -> str:
+    return f"{record.tenant_id}.{record.session_id}.{record.job_id}"

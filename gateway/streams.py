@@ -1,0 +1,157 @@
+"""Every stream and bucket of wafleet as data, and ``ensure``, which makes the server have them.
+
+Theory of operation. ``STREAM.CREATE`` with a configuration that the server already has is a success, with another one
+it answers 10058 and ``STREAM.UPDATE`` follows: so any number of gateways may run ``ensure`` at once. ``max_bytes`` is a
+reservation: a server refuses (10047) what exceeds the rest of its ``max_file_store`` (by default three quarters of the
+free disk). ``ensure`` then halves that stream's bound until it fits, says so in the log, and asks for the full bound
+again at its next run.
+
+Owns names, subjects and bounds. Imports configs and the connection.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal
+
+from actors.config import LeaseConfig, QueueConfig
+from actors.errors import Unavailable
+from actors.messages.ids import SessionKey
+from actors.messages.jobs import LaneName
+from gateway.connection import Bus, Refused
+
+WA_JOBS: Final = "WA_JOBS"
+WA_EVENTS: Final = "WA_EVENTS"
+SESSIONS: Final = "wa_sessions"
+STATUS: Final = "wa_status"
+LEASES: Final = "wa_leases"
+EPOCHS: Final = "wa_epochs"
+JOB_RECORDS: Final = "wa_job_records"
+PROFILE_HEADS: Final = "wa_profile_heads"
+
+_MIB: Final = 2**20
+_GIB: Final = 2**30
+_MIN_MAX_BYTES: Final = 8 * _MIB
+"""A server that cannot even reserve this is of no use."""
+_DUPLICATE_WINDOW_S: Final = 120.0
+_NAME_IN_USE: Final = 10058
+_NO_STORAGE: Final = 10047
+_NO_MEMORY: Final = 10028
+
+_log = logging.getLogger("wafleet.nats")
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSpec:
+    """What a stream is to be; a bucket is a stream ``KV_<name>`` with one message per key."""
+
+    name: str
+    subjects: tuple[str, ...]
+    max_bytes: int
+    discard: Literal["old", "new"]
+    max_age_s: float = 0.0
+    """0: kept until deleted."""
+    max_per_subject: int = -1
+    refuse_per_subject: bool = False
+    """A subject that holds ``max_per_subject`` refuses the next message, instead of losing its oldest."""
+    republish_to: str | None = None
+    """Where each stored message is shown again, with its sequence, to plain subscribers."""
+    is_bucket: bool = False
+
+    def config(self) -> dict[str, Any]:
+        """Render as JetStream's API wants it (durations in nanoseconds)."""
+        window_s = min(_DUPLICATE_WINDOW_S, self.max_age_s or _DUPLICATE_WINDOW_S)
+        config: dict[str, Any] = {
+            "name": self.name,
+            "subjects": list(self.subjects),
+            "storage": "file",
+            "retention": "limits",
+            "num_replicas": 1,
+            "max_consumers": -1,
+            "max_msgs": -1,
+            "max_bytes": self.max_bytes,
+            "max_msg_size": -1,
+            "max_age": int(self.max_age_s * 1e9),
+            "max_msgs_per_subject": self.max_per_subject,
+            "discard": self.discard,
+            "discard_new_per_subject": self.refuse_per_subject,
+            "duplicate_window": int(window_s * 1e9),
+            "allow_direct": True,
+            "allow_rollup_hdrs": self.is_bucket,
+            "deny_delete": self.is_bucket,
+        }
+        if self.republish_to is not None:
+            config["republish"] = {"src": self.subjects[0], "dest": self.republish_to}
+        return config
+
+
+def declared(queue: QueueConfig | None = None, lease: LeaseConfig | None = None) -> tuple[StreamSpec, ...]:
+    """List all streams and buckets under these bounds (the defaults where none are given)."""
+    queue = queue or QueueConfig()
+    lease = lease or LeaseConfig()
+    return (
+        StreamSpec(
+            WA_JOBS, ("wa.*.job.*.*",), 4 * _GIB, "new",
+            max_per_subject=queue.max_waiting_per_lane, refuse_per_subject=True,
+        ),
+        StreamSpec(WA_EVENTS, ("wa.*.evt.>",), 2 * _GIB, "old", max_age_s=7 * 86_400.0),
+        _bucket(SESSIONS, 64 * _MIB, republish=True),
+        _bucket(STATUS, 64 * _MIB, republish=True),
+        _bucket(LEASES, 64 * _MIB, ttl_s=lease.ttl_s),
+        _bucket(EPOCHS, 16 * _MIB),
+        _bucket(JOB_RECORDS, _GIB, ttl_s=queue.record_ttl_s),
+        _bucket(PROFILE_HEADS, 16 * _MIB),
+    )  # fmt: skip
+
+
+async def ensure(bus: Bus, specs: Sequence[StreamSpec] | None = None) -> None:
+    """Make the server have all streams and buckets. Raises ``Unavailable`` where it cannot."""
+    for spec in declared() if specs is None else specs:
+        await _ensure_one(bus, spec)
+
+
+def job_subject(key: SessionKey, lane: LaneName | Literal["*"]) -> str:
+    """Subject of one lane (``*``: of all) of a session's job log."""
+    return f"wa.{key.tenant_id}.job.{key.session_id}.{lane}"
+
+
+def republished(bucket: str) -> str:
+    """Prefix of the subjects under which a watched bucket's stored changes are shown."""
+    return f"wafleet.kv.{bucket}."
+
+
+def _bucket(name: str, max_bytes: int, *, ttl_s: float = 0.0, republish: bool = False) -> StreamSpec:
+    return StreamSpec(
+        f"KV_{name}",
+        (f"$KV.{name}.>",),
+        max_bytes,
+        "new",
+        max_age_s=ttl_s,
+        max_per_subject=1,
+        republish_to=f"{republished(name)}>" if republish else None,
+        is_bucket=True,
+    )
+
+
+async def _ensure_one(bus: Bus, spec: StreamSpec) -> None:
+    fitting = spec
+    while True:
+        answer = await bus.api(f"STREAM.CREATE.{spec.name}", fitting.config())
+        if isinstance(answer, Refused) and answer.err_code == _NAME_IN_USE:
+            answer = await bus.api(f"STREAM.UPDATE.{spec.name}", fitting.config())
+        if not isinstance(answer, Refused):
+            break
+        smaller = fitting.max_bytes // 2
+        if answer.err_code not in {_NO_STORAGE, _NO_MEMORY} or smaller < _MIN_MAX_BYTES:
+            raise Unavailable(
+                f"JetStream refused stream {spec.name}: {answer.description} ({answer.err_code})",
+                {"stream": spec.name, "err_code": answer.err_code},
+            )
+        fitting = replace(fitting, max_bytes=smaller)
+    if fitting != spec:
+        _log.warning(
+            "stream %s: the server has room for %d MiB only, %d MiB were asked for; give JetStream more storage",
+            spec.name,
+            fitting.max_bytes // _MIB,
+            spec.max_bytes // _MIB,
+        )
