@@ -24,7 +24,6 @@ from nats.aio.subscription import Subscription
 
 from actors.errors import InvalidCommand, Unavailable
 from gateway.wire import WireClient
-from gateway.wire import WireClient
 
 REQUEST_TIMEOUT_S: Final = 5.0
 """Deadline of a request, the wait for a reconnect included."""

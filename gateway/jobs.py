@@ -1,8 +1,8 @@
 """The job log in ``WA_JOBS``: the owner's side (read, delete, wake up) and the gateway's (publish, find).
 
 Theory of operation (DESIGN 7 "Job log"). No consumers: the lease owner is the only reader of its lanes, reads batches
-by sequence, is woken by a plain subscription to the same subjects, and deletes by sequence with ``no_erase`` (17 times as
-fast as nats-py's secure erase, measured). A full lane is refused by the server itself.
+by sequence, is woken by a plain subscription to the same subjects, and deletes by sequence with ``no_erase`` (17 times
+as fast as nats-py's secure erase, measured). A full lane is refused by the server itself.
 
 Owns the translation of JetStream's answers about jobs. Imports the connection, direct reads and the streams' names.
 """

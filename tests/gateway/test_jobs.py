@@ -7,7 +7,6 @@ import pytest
 from actors.config import QueueConfig
 from actors.errors import InvalidCommand, QueueFull
 from actors.messages.ids import SessionKey
-from actors.ports import StoredJob
 from gateway.connection import Bus, connect
 from gateway.jobs import JetStreamJobLog, JobWriter
 from gateway.streams import declared, ensure
@@ -52,8 +51,8 @@ async def test_ten_thousand_jobs_are_read_completely_in_batches(bus: Bus, writer
         await asyncio.gather(*(writer.publish(job) for job in jobs[start : start + 500]))
     log = JetStreamJobLog(bus, key)
     assert (await log.depths())["normal"] == 10_000
-    read: list[StoredJob] = []
-    while page := await log.read("normal", read[-1].seq if read else 0, 256):
+    read = [*await log.read("normal", 0, 256)]
+    while page := await log.read("normal", read[-1].seq, 256):
         read.extend(page)
     assert sorted(stored.job.job_id for stored in read) == sorted(job.job_id for job in jobs)
     assert [stored.seq for stored in read] == sorted(stored.seq for stored in read)
