@@ -1,7 +1,7 @@
 /**
  * Collections: the stores wa-js calls MsgStore, ChatStore, ContactStore, GroupMetadataStore and so on.
  *
- * Certainty: export names (`MsgCollection`, `MsgCollectionImpl`, …) are what wa-js matches and the ids of the
+ * Certainty: export names (`MsgCollection`, `MsgCollectionImpl`, …) are what wa-js matches, and the ids of the
  * large ones are what whatsapp-web.js requires [S]; small ones are looked up only.
  */
 (() => {
@@ -37,7 +37,11 @@
     class ChatMsgsCollection extends BaseCollection {
       constructor() {
         super();
-        this.msgLoadState = { contextLoaded: true, isLoadingEarlierMsgs: false, noEarlierMsgs: false };
+        this.msgLoadState = {
+          contextLoaded: true,
+          isLoadingEarlierMsgs: false,
+          noEarlierMsgs: false,
+        };
       }
     }
     ChatMsgsCollection.model = need('WAWebMsgModel').default;
@@ -225,8 +229,16 @@
 
   /** Collections that are only looked up: module id → [module of the model, class name, object name]. */
   const PLAIN_COLLECTIONS = {
-    WAWebBlocklistCollection: ['WAWebBlocklistModel', 'BlocklistCollectionImpl', 'BlocklistCollection'],
-    WAWebBusinessProfileCollection: ['WAWebBusinessProfileModel', null, 'BusinessProfileCollection'],
+    WAWebBlocklistCollection: [
+      'WAWebBlocklistModel',
+      'BlocklistCollectionImpl',
+      'BlocklistCollection',
+    ],
+    WAWebBusinessProfileCollection: [
+      'WAWebBusinessProfileModel',
+      null,
+      'BusinessProfileCollection',
+    ],
     WAWebButtonCollection: ['WAWebReplyButtonModel', 'default', null],
     WAWebCartCollection: ['WAWebCartModel', null, 'CartCollection'],
     WAWebCatalogCollection: ['WAWebCatalogModel', null, 'CatalogCollection'],
@@ -245,7 +257,11 @@
     WAWebReactionsCollection: ['WAWebReactionsModel', null, 'ReactionsCollection'],
     WAWebStickerCollection: ['WAWebStickerModel', 'StickerCollectionImpl', 'StickerCollection_'],
     WAWebTemplateButtonCollection: ['WAWebTemplateButtonModel', 'TemplateButtonCollection', null],
-    WAWebTextStatusCollection: ['WAWebContactModel', 'TextStatusCollectionImpl', 'TextStatusCollection'],
+    WAWebTextStatusCollection: [
+      'WAWebContactModel',
+      'TextStatusCollectionImpl',
+      'TextStatusCollection',
+    ],
   };
   for (const [moduleId, [model, impl, instance]] of Object.entries(PLAIN_COLLECTIONS)) {
     defineCollection(moduleId, { model, impl, instance });

@@ -1,9 +1,9 @@
 /**
  * Boot, the socket's life, reconnects.
  *
- * Certainty: registration is known at load, IndexedDB decides at boot [R]; states go OPENING → UNPAIRED (QR)
- * or OPENING → CONNECTED with the stream SYNCING and then CONNECTED [R]; the client reconnects by itself [S];
- * the waits between its attempts are ours (`__SIM.reconnectMs`).
+ * Certainty: registration is known at load, IndexedDB decides at boot [R]; states go OPENING → UNPAIRED (QR),
+ * or OPENING → CONNECTED with the stream SYNCING and then CONNECTED [R]; the client reconnects by itself
+ * [S]; the waits between its attempts are ours (`__SIM.reconnectMs`).
  */
 (() => {
   'use strict';
@@ -133,8 +133,7 @@
     if (!granted) {
       console.error('[storage] persistence denied (acquire-persistent-storage-denied)');
     }
-    // The page after such a logout does not log out again [R].
-    return granted || need('SimLogout').isPostLogoutPage();
+    return granted || need('SimLogout').isAlreadyOut();
   }
 
   async function boot() {

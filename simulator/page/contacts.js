@@ -1,8 +1,8 @@
 /**
  * Contacts: phone number ↔ LID, getters, and the question whether a number is on WhatsApp.
  *
- * Certainty: every user has two ids, `…@c.us` and `…@lid` [F]; `queryExists` looks into the contacts first, so
- * a known contact never asks the service [S]; getter names are what wa-js binds [S].
+ * Certainty: every user has two ids, `…@c.us` and `…@lid` [F]; `queryExists` looks into the contacts first,
+ * so a known contact never asks the service [S]; getter names are what wa-js binds [S].
  */
 (() => {
   'use strict';
@@ -38,7 +38,8 @@
     Object.assign(exports, {
       getCurrentLid: (wid) => (wid.isLid() ? wid : cache.getCurrentLid(wid)),
       getPhoneNumber: (wid) => (wid.isLid() ? cache.getPhoneNumber(wid) : wid),
-      getAlternateUserWid: (wid) => (wid.isLid() ? cache.getPhoneNumber(wid) : cache.getCurrentLid(wid)),
+      getAlternateUserWid: (wid) =>
+        wid.isLid() ? cache.getPhoneNumber(wid) : cache.getCurrentLid(wid),
     });
   });
 

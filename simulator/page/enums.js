@@ -137,7 +137,11 @@
     CALL_STATES: mirrored('INCOMING_RING', 'OUTGOING_RING', 'ACTIVE', 'ENDED', 'REJECTED'),
   });
   constants('WAWebGroupConstants', {
-    GROUP_SETTING_TYPE: { ANNOUNCEMENT: 'announcement', RESTRICT: 'restrict', EPHEMERAL: 'ephemeral' },
+    GROUP_SETTING_TYPE: {
+      ANNOUNCEMENT: 'announcement',
+      RESTRICT: 'restrict',
+      EPHEMERAL: 'ephemeral',
+    },
   });
   constants('WAWebOutwardTypes', { OUTWARD_TYPES: {} });
   constants('WAWebPinConstants', {
@@ -175,7 +179,8 @@
 
   define('WALinkify', (exports) => {
     const LINK = /https?:\/\/\S+/g;
-    const findLinks = (text) => (String(text || '').match(LINK) || []).map((href) => ({ href, url: href }));
+    const findLinks = (text) =>
+      (String(text || '').match(LINK) || []).map((href) => ({ href, url: href }));
     const findLink = (text) => findLinks(text)[0] || null;
     Object.assign(exports, { findLink, findLinks, findFirstWebLink: findLink });
   });

@@ -41,7 +41,9 @@
         banForNow(frame);
         return;
       }
-      const message = FAREWELLS.has(reason) ? { header: frame.header, subtext: frame.subtext } : undefined;
+      const message = FAREWELLS.has(reason)
+        ? { header: frame.header, subtext: frame.subtext }
+        : undefined;
       await need('SimLogout').logout(reason, { message });
     };
 

@@ -11,7 +11,8 @@
 
   const createWid = (text) => need('WAWebWidFactory').createWid(text);
   const request = (op, args) => need('SimWire').request(op, args);
-  const phoneText = (participant) => (participant.phoneNumber || participant.id || participant).toString();
+  const phoneText = (participant) =>
+    (participant.phoneNumber || participant.id || participant).toString();
 
   define('WAWebGroupCreateJob', (exports) => {
     exports.GroupAlreadyExistsError = class GroupAlreadyExistsError extends Error {};
@@ -103,7 +104,11 @@
       await need('SimChats').ensure(chatId, { name: subject });
       await need('WAWebDBUpdateGroupAction').updateDBForGroupAction(
         { chatId, author: createWid(author), pushname, ts },
-        { actionType: op, action: op, participants: participants.map((id) => ({ id: createWid(id) })) },
+        {
+          actionType: op,
+          action: op,
+          participants: participants.map((id) => ({ id: createWid(id) })),
+        },
       );
     };
   });

@@ -36,7 +36,11 @@
 
     function newKeys() {
       const random = (length) => crypto.getRandomValues(new Uint8Array(length)).buffer;
-      return { identity: random(32), noise: random(32), adv: need('WABase64').encodeB64(random(32)) };
+      return {
+        identity: random(32),
+        noise: random(32),
+        adv: need('WABase64').encodeB64(random(32)),
+      };
     }
 
     Object.assign(exports, {
@@ -155,7 +159,8 @@
   });
 
   define('WAWebAltDeviceLinkingApi', (exports) => {
-    const linkCode = async (phone, push) => (await need('SimWire').request('altlink', { phone, push })).code;
+    const linkCode = async (phone, push) =>
+      (await need('SimWire').request('altlink', { phone, push })).code;
     Object.assign(exports, {
       setPairingType: () => {},
       initializeAltDeviceLinking: async () => {},

@@ -178,7 +178,9 @@
       createDeviceWid: createWid,
       isWidlike,
       createWidFromWidLike: (value) =>
-        value instanceof Wid ? value : createWid(value._serialized || `${value.user}@${value.server}`),
+        value instanceof Wid
+          ? value
+          : createWid(value._serialized || `${value.user}@${value.server}`),
       asUserWidOrThrow: withoutDevice,
       toUserWid: withoutDevice,
       toUserWidOrThrow: withoutDevice,

@@ -15,7 +15,10 @@
   const DIRTY = 'logout-dirty';
 
   define('SimLogout', (exports) => {
-    const isPostLogoutPage = () => new URLSearchParams(location.search).has('post_logout');
+    /** After such a logout the client does not log out again, so that the QR screen can be reached [R]. */
+    const isAlreadyOut = () =>
+      !need('SimIdentity').isRegistered() &&
+      new URLSearchParams(location.search).has('post_logout');
 
     function reloadAfterLogout(code, message) {
       const query = new URLSearchParams({ post_logout: '1' });
@@ -67,7 +70,7 @@
       console.error(`storage initialization error, logging out: ${why}`);
       need('WAWebBackendEventBus').BackendEventBus.trigger('storage_initialization_error');
       need('SimConnection').end();
-      if (!config.storageErrorLogout || isPostLogoutPage()) {
+      if (!config.storageErrorLogout || isAlreadyOut()) {
         return;
       }
       need('SimIdentity').forget();
@@ -85,6 +88,6 @@
       }
     };
 
-    exports.isPostLogoutPage = isPostLogoutPage;
+    exports.isAlreadyOut = isAlreadyOut;
   });
 })();

@@ -96,7 +96,9 @@
 
     /** An own message by its bare id, as receipts name it. */
     async function findOwn(bareId, chatId) {
-      const known = collection().findFirst((message) => message.id.fromMe && message.id.id === bareId);
+      const known = collection().findFirst(
+        (message) => message.id.fromMe && message.id.id === bareId,
+      );
       if (known) {
         return known;
       }

@@ -251,7 +251,7 @@
         return this._index.get(keyOf(key));
       }
 
-      /** `merge` updates one that is there; `silent` fires no `add`; `noForward` keeps its events to itself. */
+      /** `merge` updates a known one, `silent` fires no `add`, `noForward` keeps its events to itself. */
       add(items, options) {
         const added = (Array.isArray(items) ? items : [items]).map((item) =>
           this._addOne(item, options || {}),

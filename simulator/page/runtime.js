@@ -106,7 +106,9 @@
 
   function importNamespace(id) {
     const exports = load(id);
-    return exports && typeof exports === 'object' ? exports : Object.assign({ default: exports }, exports);
+    return exports && typeof exports === 'object'
+      ? exports
+      : Object.assign({ default: exports }, exports);
   }
 
   function requireLazy(ids, callback) {

@@ -51,7 +51,8 @@
       all: (store) => transact(store, 'readonly', (objects) => objects.getAll()),
       messagesOf: (chatId) =>
         transact('message', 'readonly', (objects) => objects.index('remote').getAll(chatId)),
-      put: (store, value, key) => transact(store, 'readwrite', (objects) => objects.put(value, key)),
+      put: (store, value, key) =>
+        transact(store, 'readwrite', (objects) => objects.put(value, key)),
 
       /** Empty every store: what a logout does. */
       async clear() {

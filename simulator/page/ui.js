@@ -44,13 +44,18 @@
       if (reasons.getPrevLogoutReasonCode() !== ACCOUNT_LOCKED_CODE) {
         return [];
       }
-      const text = reasons.getPrevCustomLogoutMessage() || 'This account can no longer use WhatsApp';
+      const text =
+        reasons.getPrevCustomLogoutMessage() || 'This account can no longer use WhatsApp';
       return [element('div', { id: 'ban-banner' }, text)];
     }
 
     exports.qr = (code) => {
       const label = 'Scan this QR code to link a device!';
-      const canvas = element('canvas', { width: CANVAS_PX, height: CANVAS_PX, 'aria-label': label });
+      const canvas = element('canvas', {
+        width: CANVAS_PX,
+        height: CANVAS_PX,
+        'aria-label': label,
+      });
       drawPattern(canvas, code);
       const holder = element('div', { 'data-ref': code }, canvas);
       show(element('div', { class: 'landing-wrapper' }, ...banner(), holder));
@@ -64,7 +69,9 @@
     };
 
     exports.main = () => {
-      show(element('div', { class: 'two', tabindex: '-1' }, element('div', { id: 'side' }, 'Chats')));
+      show(
+        element('div', { class: 'two', tabindex: '-1' }, element('div', { id: 'side' }, 'Chats')),
+      );
     };
 
     exports.loading = () => show(element('div', {}, 'Loading your chats'));

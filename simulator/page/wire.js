@@ -38,7 +38,10 @@
             resolve(answer);
           }
         };
-        const deadline = setTimeout(() => settle({ error: `iq timeout ${op}` }), REQUEST_TIMEOUT_MS);
+        const deadline = setTimeout(
+          () => settle({ error: `iq timeout ${op}` }),
+          REQUEST_TIMEOUT_MS,
+        );
         pending.set(id, settle);
         if (!send({ t: 'iq', id, op, args })) {
           settle({ error: 'not connected' });
