@@ -1,4 +1,4 @@
-"""Subjects: where requests come from, and where jobs and events go (DESIGN section 2). Pure.
+"""Subjects of requests: what they mean, and how they are built (DESIGN section 2). Pure.
 
 The client library refuses spaces, but a literal ``*`` or ``>`` does arrive, and so does any number of tokens: what a
 request's subject means is checked here and nowhere else.
@@ -9,7 +9,7 @@ from typing import Final
 
 from actors.errors import InvalidCommand, Unsupported
 from actors.messages.commands import PLANNED, SESSION_COMMANDS, TENANT_COMMANDS
-from actors.messages.ids import SessionKey, is_id
+from actors.messages.ids import is_id
 
 SESSION_REQUESTS: Final = "wa.*.cmd.>"
 TENANT_REQUESTS: Final = "wa.*.ctl.>"
@@ -26,14 +26,6 @@ class Address:
     session_id: str | None
     """None for commands about the whole tenant."""
     command: str
-
-    @property
-    def key(self) -> SessionKey:
-        """The session the command is for."""
-        if self.session_id is None:
-            msg = f"{self.command} is a command about the whole tenant"
-            raise InvalidCommand(msg, {"command": self.command})
-        return SessionKey(self.tenant_id, self.session_id)
 
 
 def parse_request(subject: str) -> Address:
@@ -67,11 +59,6 @@ def command_subject(tenant_id: str, session_id: str | None, command: str) -> str
     if session_id is None:
         return f"wa.{_id('tenant', tenant_id)}.ctl.{command}"
     return f"wa.{_id('tenant', tenant_id)}.cmd.{_id('session', session_id)}.{command}"
-
-
-def event_subject(tenant_id: str, session_id: str, event: str) -> str:
-    """Build the subject of an event; ``*`` as session and ``>`` as event make a filter."""
-    return f"wa.{tenant_id}.evt.{session_id}.{event}"
 
 
 def _expect(fits: bool, subject: str, shape: str) -> None:  # noqa: FBT001 - reads like an assertion
