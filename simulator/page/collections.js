@@ -1,7 +1,7 @@
 /**
  * Collections: the stores wa-js calls MsgStore, ChatStore, ContactStore, GroupMetadataStore and so on.
  *
- * Certainty: export names (`MsgCollection`, `MsgCollectionImpl`, …) are what wa-js matches, and the ids of the
+ * Certainty: export names (`MsgCollection`, `MsgCollectionImpl`, …) are what wa-js matches, the ids of the
  * large ones are what whatsapp-web.js requires [S]; small ones are looked up only.
  */
 (() => {

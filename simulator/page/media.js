@@ -10,6 +10,17 @@
   'use strict';
   const { config, define, need } = window.__sim;
 
+  /** How many files the caches keep; the oldest goes first. */
+  const CACHED_FILES = 32;
+
+  function putBounded(map, key, value) {
+    map.delete(key);
+    map.set(key, value);
+    if (map.size > CACHED_FILES) {
+      map.delete(map.keys().next().value);
+    }
+  }
+
   define('WAWebMediaOpaqueDataBase', (exports) => {
     exports.default = class OpaqueDataBase {
       throwIfReleased() {}
@@ -234,7 +245,7 @@
       }
 
       put(key, blob) {
-        this._blobs.set(key, blob);
+        putBounded(this._blobs, key, blob);
       }
 
       del(key) {
@@ -250,7 +261,7 @@
     exports.LruMediaStore = {
       get: async (key) => stored.get(key),
       put: async (key, value) => {
-        stored.set(key, value);
+        putBounded(stored, key, value);
       },
       del: async (key) => stored.delete(key),
       clear: async () => stored.clear(),
@@ -274,7 +285,7 @@
 
     exports.getOrCreateMediaObject = (filehash) => {
       if (!objects.has(filehash)) {
-        objects.set(filehash, newMediaObject(filehash));
+        putBounded(objects, filehash, newMediaObject(filehash));
       }
       return objects.get(filehash);
     };

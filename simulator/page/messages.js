@@ -94,17 +94,13 @@
       return record ? hydrate([record])[0] : undefined;
     }
 
-    /** An own message by its bare id, as receipts name it. */
-    async function findOwn(bareId, chatId) {
-      const known = collection().findFirst(
-        (message) => message.id.fromMe && message.id.id === bareId,
-      );
-      if (known) {
-        return known;
-      }
-      const records = await storage.messagesOf(chatId.toString());
-      const record = records.find((one) => keyFrom(one.id).id === bareId);
-      return record ? hydrate([record])[0] : undefined;
+    /** An own message of a chat by its bare id, as receipts name it. */
+    function findOwn(bareId, chatId) {
+      const MsgKey = need('WAWebMsgKey').default;
+      const participant = chatId.isGroup()
+        ? need('WAWebUserPrefsMeUser').getMaybeMeLidUser()
+        : undefined;
+      return findById(new MsgKey({ fromMe: true, remote: chatId, id: bareId, participant }));
     }
 
     /** Take in a message of the wire. */

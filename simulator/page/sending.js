@@ -150,12 +150,4 @@
       return stored;
     };
   });
-
-  define('WAWebLinkPreviewChatAction', (exports) => {
-    exports.getLinkPreview = async () => null;
-  });
-
-  define('WAWebGenMinimalLinkPreview', (exports) => {
-    exports.genMinimalLinkPreview = async () => null;
-  });
 })();

@@ -38,6 +38,7 @@
       encodeMaybeMediaType: () => null,
     },
     WAWebEnvironment: { default: environment, ...environment },
+    WAWebGenMinimalLinkPreview: { genMinimalLinkPreview: async () => null },
     WAWebGroupInviteJob: {
       queryGroupInviteCode: async () => ({ code: 'SIMCODE' }),
       joinGroupViaInvite: nothing,
@@ -59,6 +60,7 @@
       getParentCollection: () => null,
       initializeLabels: () => {},
     },
+    WAWebLinkPreviewChatAction: { getLinkPreview: async () => null },
     WAWebMediaDataUtils: { shouldUseMediaCache: yes },
     WAWebMediaSticker: {
       processRawSticker: async (blob) => ({ mediaBlob: blob }),
