@@ -116,9 +116,10 @@ class Bus:
         """Whether the connection stands right now."""
         return self._connected.is_set()
 
-    def on_reconnected(self, hook: Callable[[], None]) -> None:
-        """Call a hook after each reconnect: messages to plain subscribers may have been missed."""
+    def on_reconnected(self, hook: Callable[[], None]) -> Callable[[], None]:
+        """Call a hook after each reconnect: plain subscribers may have missed messages. Returns how to take it off."""
         self._hooks.append(hook)
+        return lambda: self._hooks.remove(hook)
 
     async def wait_closed(self) -> None:
         """Wait until the connection ended for good (``close``, or an error after which nats-py gives up)."""
@@ -298,7 +299,7 @@ class Bus:
     async def _on_reconnected(self) -> None:
         _log.info("%s: connected to NATS again", self.name)
         self._connected.set()
-        for hook in self._hooks:
+        for hook in tuple(self._hooks):
             hook()
 
     async def _on_closed(self) -> None:

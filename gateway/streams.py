@@ -115,6 +115,11 @@ def job_subject(key: SessionKey, lane: LaneName | Literal["*"]) -> str:
     return f"wa.{key.tenant_id}.job.{key.session_id}.{lane}"
 
 
+def event_subject(key: SessionKey, event: str) -> str:
+    """Subject of one event of a session; ``>`` stands for all events, and ``*`` as a session id for all sessions."""
+    return f"wa.{key.tenant_id}.evt.{key.session_id}.{event}"
+
+
 def republished(bucket: str) -> str:
     """Prefix of the subjects under which a watched bucket's stored changes are shown."""
     return f"wafleet.kv.{bucket}."

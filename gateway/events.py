@@ -1,0 +1,217 @@
+"""Events in ``WA_EVENTS``: stored by sessions and gateways, followed live or from any point in the past.
+
+Theory of operation. A stored event reaches plain subscribers as well, so ``live_events`` needs no more rights than a
+tenant has. ``stored_events`` needs JetStream's direct get: it reads the stream in batches and uses the live messages as
+wake-ups only, like the job log; so nothing is missed over a lost connection, and order is the stream's.
+
+Owns the subjects' use and the duplicate ids of events. Imports the connection, direct reads, events' models.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import orjson
+from nats.aio.msg import Msg
+
+from actors.errors import InvalidCommand, Unavailable, WafleetError
+from actors.messages.base import encode, rfc3339_ms
+from actors.messages.events import Event, parse_event
+from actors.messages.ids import SessionKey, dedup_id
+from gateway.connection import Bus, Refused
+from gateway.direct import read_batch
+from gateway.streams import WA_EVENTS, event_subject
+
+_BATCH: Final = 256
+_POLL_S: Final = 30.0
+_LIVE_BUFFER: Final = 10_000
+"""Live events that wait for their reader; beyond it the newest are dropped with a warning."""
+_OUTBOX_LIMIT: Final = 1_000
+_OUTBOX_WORKERS: Final = 16
+_OUTBOX_TRIES: Final = 5
+
+_log = logging.getLogger("wafleet.nats")
+
+
+async def publish_event(bus: Bus, event: Event) -> None:
+    """Store an event; a repeat of its id is stored once (within the duplicate window of 2 min).
+
+    Raises:
+        Unavailable: JetStream refused or did not answer.
+    """
+    key = SessionKey(event.tenant_id, event.session_id)
+    answer = await bus.store(
+        event_subject(key, event.event), encode(event), headers={"Nats-Msg-Id": dedup_id(key, event.id)}
+    )
+    if isinstance(answer, Refused):
+        raise answer.unavailable(f"event {event.event}")
+
+
+class JetStreamEventSink:
+    """``actors.ports.EventSink`` of one session."""
+
+    def __init__(self, bus: Bus, key: SessionKey) -> None:
+        self._bus: Final = bus
+        self._key: Final = key
+
+    async def publish(self, event: Event) -> None:
+        """Store an event; returns when JetStream has it."""
+        await publish_event(self._bus, event)
+
+    async def last_seq(self) -> int:
+        """Return the highest ``seq`` stored for this session, 0 if none: the last event of each name tells."""
+        page = await read_batch(self._bus, WA_EVENTS, {"multi_last": [event_subject(self._key, ">")], "batch": _BATCH})
+        return max((orjson.loads(message.body).get("seq") or 0 for message in page.messages), default=0)
+
+
+class EventOutbox:
+    """The gateway's own events (``job.accepted``), published in the background, in no particular order."""
+
+    def __init__(self, bus: Bus, *, limit: int = _OUTBOX_LIMIT) -> None:
+        self._bus: Final = bus
+        self._queue: Final[asyncio.Queue[Event]] = asyncio.Queue(limit)
+        self._workers: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin to publish."""
+        self._workers = [asyncio.create_task(self._work()) for _ in range(_OUTBOX_WORKERS)]
+
+    async def put(self, event: Event) -> None:
+        """Hand an event over; waits where ``limit`` events are on their way already."""
+        await self._queue.put(event)
+
+    async def close(self, timeout_s: float = 5.0) -> None:
+        """Publish what waits, as far as it goes within the deadline, and end."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._queue.join()
+        except TimeoutError:
+            _log.warning("%d events of the gateway were not published before its end", self._queue.qsize())
+        for worker in self._workers:
+            worker.cancel()
+        await asyncio.gather(*self._workers, return_exceptions=True)
+
+    async def _work(self) -> None:
+        while True:
+            event = await self._queue.get()
+            try:
+                await self._publish(event)
+            finally:
+                self._queue.task_done()
+
+    async def _publish(self, event: Event) -> None:
+        """Publish one event; each try waits for a lost connection by itself."""
+        error: WafleetError | None = None
+        for _ in range(_OUTBOX_TRIES):
+            try:
+                await publish_event(self._bus, event)
+            except (Unavailable, InvalidCommand) as exc:
+                error = exc
+            else:
+                return
+        _log.error("event %s %s is lost after %d tries: %s", event.event, event.id, _OUTBOX_TRIES, error)
+
+
+@asynccontextmanager
+async def live_events(bus: Bus, subject: str) -> AsyncIterator[AsyncIterator[Event]]:
+    """Follow events as they are published, from now on.
+
+    The subscription stands when the context is entered: what is published after that is seen. Events during a lost
+    connection are not.
+
+    Args:
+        bus: The connection.
+        subject: From ``gateway.streams.event_subject``; wildcards allowed.
+    """
+    waiting: asyncio.Queue[Event] = asyncio.Queue(_LIVE_BUFFER)
+
+    async def take(msg: Msg) -> None:
+        event = _parse(msg.data)
+        if event is None:
+            return
+        try:
+            waiting.put_nowait(event)
+        except asyncio.QueueFull:
+            _log.warning("reader of %s is too slow: event %s dropped", subject, event.id)
+
+    async def events() -> AsyncIterator[Event]:
+        while True:
+            yield await waiting.get()
+
+    subscription = await bus.subscribe(subject, take)
+    try:
+        yield events()
+    finally:
+        if not bus.client.is_closed:
+            await subscription.unsubscribe()
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """An event with its place in the stream, from which reading can go on."""
+
+    stream_seq: int
+    event: Event
+
+
+async def stored_events(
+    bus: Bus, subject: str, *, after_seq: int = 0, since: datetime | None = None, follow: bool = True
+) -> AsyncIterator[StoredEvent]:
+    """Read events from the stream, and go on with new ones as they come.
+
+    Args:
+        bus: The connection; its user must be allowed JetStream's direct get.
+        subject: From ``gateway.streams.event_subject``; wildcards allowed.
+        after_seq: Begin behind this stream sequence.
+        since: Begin at this moment instead.
+        follow: Whether to wait for more at the end of the stream.
+
+    Raises:
+        Unavailable: JetStream did not answer; go on with the last ``stream_seq``.
+    """
+    wake = asyncio.Event()
+
+    async def on_message(_: Msg) -> None:
+        wake.set()
+
+    forget = bus.on_reconnected(wake.set)
+    subscription = await bus.subscribe(subject, on_message) if follow else None
+    start: dict[str, Any] = {"seq": after_seq + 1} if since is None else {"start_time": rfc3339_ms(since)}
+    try:
+        while True:
+            wake.clear()
+            page = await read_batch(bus, WA_EVENTS, {"next_by_subj": subject, "batch": _BATCH, **start})
+            for message in page.messages:
+                start = {"seq": message.seq + 1}
+                event = _parse(message.body)
+                if event is not None:
+                    yield StoredEvent(message.seq, event)
+            if page.messages and page.pending:
+                continue
+            if not follow:
+                return
+            await _woken(wake)
+    finally:
+        forget()
+        if subscription is not None and not bus.client.is_closed:
+            await subscription.unsubscribe()
+
+
+async def _woken(wake: asyncio.Event) -> None:
+    try:
+        async with asyncio.timeout(_POLL_S):
+            await wake.wait()
+    except TimeoutError:
+        return
+
+
+def _parse(body: bytes) -> Event | None:
+    try:
+        return parse_event(body)
+    except InvalidCommand as exc:
+        _log.debug("event skipped: %s", exc)
+        return None
