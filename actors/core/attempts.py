@@ -1,0 +1,198 @@
+"""What to do with a job, given its record and what the page knows (promise 2).
+
+Asked in this order:
+
+- ``review``: what does the record say? Finished jobs are never sent; an attempt of unknown fate is looked up first.
+- ``after_lookup``: the page was asked for the id of that attempt. Ack >= 1 is sent. Ack 0 is sent again with the same
+  id. Unknown means never sent, but only where the profile's content is the one of the attempt (``generation``), else
+  the outcome is unconfirmed. Nothing is repeated while the call of the attempt may still be alive in its page.
+- ``after_refusal``: WhatsApp or wa-js refused. A first attempt failed; a repeat is believed only if the id is unknown
+  still, and even then it is no proof against the attempts before it.
+
+The functions that write a record's next version stand here too, so that history has one author. Pure.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal
+
+from actors.errors import JobCancelled, JobExpired, RateLimited, SendFailed, SendUnconfirmed, WafleetError
+from actors.messages.jobs import ACK_STATUSES, Attempt, JobError, JobRecord, StatusChange
+
+Outcome = Literal["sent", "failed", "unconfirmed", "expired", "cancelled"]
+ACK_SENT: Final = 1
+"""WhatsApp's server has the message."""
+ACK_REFUSED: Final = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """Where a job is being handled: what an attempt made now would be recorded with."""
+
+    epoch: int
+    generation: str
+    page: int
+
+    def made(self, attempt: Attempt) -> bool:
+        """Tell whether an attempt's call may still be alive: same owner, same page."""
+        return (attempt.epoch, attempt.page) == (self.epoch, self.page)
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The job has its outcome: announce it again, delete the job, never send."""
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """Make an attempt."""
+
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class LookUp:
+    """Ask the page for the message of an attempt of unknown fate."""
+
+    attempt: Attempt
+
+
+@dataclass(frozen=True, slots=True)
+class RenewPage:
+    """Nothing can be said before the page of the last attempt is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """The job has an outcome now."""
+
+    outcome: Outcome
+    error: JobError | None = None
+
+
+def job_error(error: WafleetError) -> JobError:
+    """Describe why a job failed."""
+    return JobError(code=error.code, message=error.message, details=error.details)
+
+
+def failed(error: WafleetError) -> Settle:
+    """Settle a job as failed."""
+    return Settle("failed", job_error(error))
+
+
+def rate_limited(retry_after_s: float) -> Settle:
+    """Settle a job that would not or must not wait for the window any longer."""
+    return failed(RateLimited.until(max(1, round(retry_after_s * 1000))))
+
+
+def expired() -> Settle:
+    """Settle a job whose time passed before an attempt."""
+    return Settle("expired", job_error(JobExpired("expires_at passed before an attempt began")))
+
+
+def cancelled() -> Settle:
+    """Settle a job that the end of its login cancels."""
+    return Settle("cancelled", job_error(JobCancelled("cancelled: this login of the session was ended")))
+
+
+def unconfirmed(why: str) -> Settle:
+    """Settle a job whose message may or may not have left."""
+    return Settle("unconfirmed", job_error(SendUnconfirmed(f"{why}; it is never sent again", {"reason": why})))
+
+
+def refuse(record: JobRecord, refusal: Settle) -> Settle:
+    """End an open job without a further attempt: one of unknown fate can't be called expired or cancelled."""
+    return refusal if not record.attempts else unconfirmed("an earlier attempt may have left")
+
+
+def review(record: JobRecord, refusal: Settle | None) -> Finished | LookUp | Settle | Begin:
+    """Decide what a job's record calls for.
+
+    Args:
+        record: As it is stored now.
+        refusal: Why no attempt may begin, if so.
+    """
+    if not record.is_open:
+        return Finished()
+    if record.attempts:
+        return LookUp(record.attempts[-1])
+    return refusal or Begin(1)
+
+
+def after_lookup(
+    record: JobRecord, ack: int | None, here: Here, *, refusal: Settle | None, max_attempts: int
+) -> Settle | RenewPage | Begin:
+    """Decide what the page's answer about the last attempt calls for.
+
+    Args:
+        record: Of a job with at least one attempt.
+        ack: The message's ack, None if the page does not know the id.
+        here: The present owner and page.
+        refusal: Why no further attempt may begin, if so.
+        max_attempts: How many attempts a job gets.
+    """
+    last = record.attempts[-1]
+    if ack is not None and ack >= ACK_SENT:
+        return Settle("sent")
+    if ack == ACK_REFUSED:
+        return failed(SendFailed("WhatsApp refused the message"))
+    if ack is None and last.generation != here.generation:
+        return unconfirmed("the profile is not the one of the attempt, so its message can't be looked up")
+    if refusal:
+        return refuse(record, refusal)
+    if here.made(last):
+        return RenewPage()
+    if last.n < max_attempts:
+        return Begin(last.n + 1)
+    if ack is None:
+        return failed(SendFailed(f"not sent in {last.n} attempts", {"attempts": last.n}))
+    return unconfirmed(f"not acknowledged in {last.n} attempts")
+
+
+def after_refusal(n: int, ack: int | None, error: SendFailed) -> Settle:
+    """Decide what a refused attempt means, after one more lookup where it was a repeat.
+
+    Args:
+        n: Number of the attempt.
+        ack: What a lookup says after it, None if the id is unknown.
+        error: The refusal.
+    """
+    if ack is not None and ack >= ACK_SENT:
+        return Settle("sent")
+    return failed(error) if n == 1 else unconfirmed(f"a repeat with the same id was refused ({error.message})")
+
+
+def sending(record: JobRecord, attempt: Attempt, *, seq: int, now: datetime) -> JobRecord:
+    """Write an attempt into a record, before its call."""
+    return record.model_copy(
+        update={
+            "status": "sending",
+            "seq": seq,
+            "sent_key": attempt.full_key,
+            "attempts": (*record.attempts, attempt),
+            "history": (*record.history, StatusChange(status="sending", time=now)),
+        }
+    )
+
+
+def settled(record: JobRecord, settle: Settle, *, sent_key: str | None, now: datetime) -> JobRecord:
+    """Write an outcome into a record."""
+    return record.model_copy(
+        update={
+            "status": settle.outcome,
+            "sent_key": sent_key or record.sent_key,
+            "error": settle.error,
+            "history": (*record.history, StatusChange(status=settle.outcome, time=now)),
+        }
+    )
+
+
+def acknowledged(record: JobRecord, ack: int, now: datetime) -> JobRecord | None:
+    """Raise a sent record's status by an ack; None if that changes nothing."""
+    if record.status not in ACK_STATUSES or not ACK_SENT <= ack <= len(ACK_STATUSES):
+        return None
+    status = ACK_STATUSES[ack - 1]
+    if ACK_STATUSES.index(status) <= ACK_STATUSES.index(record.status):
+        return None
+    change = StatusChange(status=status, time=now)
+    return record.model_copy(update={"status": status, "history": (*record.history, change)})
