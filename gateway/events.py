@@ -12,14 +12,14 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import orjson
 from nats.aio.msg import Msg
 
 from actors.errors import InvalidCommand, Unavailable, WafleetError
-from actors.messages.base import encode, rfc3339_ms
+from actors.messages.base import encode
 from actors.messages.events import Event, parse_event
 from actors.messages.ids import SessionKey, dedup_id
 from gateway.connection import Bus, Refused
@@ -180,7 +180,9 @@ async def stored_events(
 
     forget = bus.on_reconnected(wake.set)
     subscription = await bus.subscribe(subject, on_message) if follow else None
-    start: dict[str, Any] = {"seq": after_seq + 1} if since is None else {"start_time": rfc3339_ms(since)}
+    start: dict[str, Any] = (
+        {"seq": after_seq + 1} if since is None else {"start_time": since.astimezone(UTC).isoformat()}
+    )
     try:
         while True:
             wake.clear()

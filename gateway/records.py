@@ -43,6 +43,10 @@ class RecordStore:
         """Replace a record; None if it is no longer at that revision."""
         return await self._bucket.update(_key_of(record), encode(record), revision)
 
+    async def delete(self, record: JobRecord, revision: int) -> bool:
+        """Take a record back that is still at a revision; False if it is not."""
+        return await self._bucket.delete(_key_of(record), revision)
+
 
 class JetStreamJobRecords:
     """``actors.ports.JobRecords`` of one session."""

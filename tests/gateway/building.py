@@ -4,8 +4,11 @@ from datetime import UTC, datetime, timedelta
 
 from ulid import ULID
 
+from actors.messages.events import Event, SessionData, build_event
 from actors.messages.ids import SessionKey, message_id_of_job
 from actors.messages.jobs import Job, LaneName, TextContent
+from actors.messages.records import DesiredSession
+from actors.messages.replies import SessionStatus
 
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, 678_000, tzinfo=UTC)
 
@@ -25,4 +28,34 @@ def make_job(key: SessionKey, *, lane: LaneName = "normal", text: str = "hello",
         body_hash="0" * 64,
         accepted_at=MOMENT,
         expires_at=MOMENT + timedelta(days=7),
+    )
+
+
+def make_event(key: SessionKey, number: int, *, seq: int | None, event: str = "session.ready") -> Event:
+    """A session event; its id follows from the number."""
+    return build_event(
+        id=f"e{number}",
+        tenant_id=key.tenant_id,
+        session_id=key.session_id,
+        time=MOMENT,
+        seq=seq,
+        epoch=1,
+        event=event,
+        data=SessionData(status="ready", state="ready"),
+    )
+
+
+def make_status(key: SessionKey, state: str = "ready") -> SessionStatus:
+    """A status object."""
+    return SessionStatus(tenant_id=key.tenant_id, session_id=key.session_id, status="ready", state=state, since=MOMENT)
+
+
+def make_desired(key: SessionKey, *, starts: int = 1) -> DesiredSession:
+    """A session that is to run."""
+    return DesiredSession(
+        tenant_id=key.tenant_id,
+        session_id=key.session_id,
+        target="running",
+        revision_of_start=starts,
+        changed_at=MOMENT,
     )

@@ -1,0 +1,71 @@
+"""``JetStreamPorts``: the small object that is pickled into an actor and connects its ports there.
+
+Imports late, inside ``connect``: what is imported here is paid in every process that only hands the object on, and each
+session's worker pays for what its own process needs.
+"""
+
+from dataclasses import dataclass
+
+from actors.messages.ids import SessionKey
+from actors.ports import FleetPorts, SessionPorts, SessionSpec
+
+# ruff: noqa: PLC0415 - see above
+
+
+@dataclass(frozen=True, slots=True)
+class JetStreamPorts:
+    """``actors.ports.PortsFactory`` on one NATS server (or cluster); streams and buckets must exist."""
+
+    nats_url: str
+
+    async def connect(self, spec: SessionSpec) -> SessionPorts:
+        """Connect all ports of a session. Raises ``Unavailable``."""
+        from actors.browser.browser import ChromiumBrowser
+        from actors.clock import SystemClock
+        from gateway.connection import connect
+        from gateway.events import JetStreamEventSink
+        from gateway.jobs import JetStreamJobLog
+        from gateway.leases import JetStreamLeaseStore
+        from gateway.profiles import JetStreamProfileHeads
+        from gateway.records import JetStreamJobRecords
+        from gateway.registry import JetStreamStatusBoard
+
+        key = SessionKey(spec.desired.tenant_id, spec.desired.session_id)
+        bus = await connect(self.nats_url, f"session:{key}")
+        return SessionPorts(
+            clock=SystemClock(),
+            browser=ChromiumBrowser(key, spec.config),
+            jobs=JetStreamJobLog(bus, key),
+            records=JetStreamJobRecords(bus, key),
+            events=JetStreamEventSink(bus, key),
+            status=JetStreamStatusBoard(bus, key),
+            lease=JetStreamLeaseStore.of_session(bus, key),
+            heads=JetStreamProfileHeads(bus, key),
+            close=bus.close,
+        )
+
+    async def connect_fleet(self) -> FleetPorts:
+        """Connect what the supervisor needs. Raises ``Unavailable``."""
+        from actors.clock import SystemClock
+        from gateway.connection import connect
+        from gateway.leases import SUPERVISOR_LEASE, JetStreamLeaseStore
+        from gateway.registry import JetStreamRegistry
+
+        bus = await connect(self.nats_url, "supervisor")
+        registry = JetStreamRegistry(bus)
+        try:
+            await registry.start()
+        except BaseException:
+            await bus.close()
+            raise
+
+        async def close() -> None:
+            await registry.stop()
+            await bus.close()
+
+        return FleetPorts(
+            clock=SystemClock(),
+            registry=registry,
+            lease=JetStreamLeaseStore(bus, SUPERVISOR_LEASE),
+            close=close,
+        )

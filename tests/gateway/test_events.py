@@ -1,0 +1,92 @@
+"""Events: stored once, numbered on, followed live and from the past."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from datetime import UTC, datetime
+from typing import TypeVar
+
+import pytest
+
+from actors.messages.ids import SessionKey
+from gateway.connection import Bus
+from gateway.events import EventOutbox, JetStreamEventSink, live_events, stored_events
+from gateway.streams import event_subject
+from tests.gateway.building import make_event
+
+pytestmark = pytest.mark.nats
+T = TypeVar("T")
+
+
+async def _next(events: AsyncIterator[T]) -> T:
+    async with asyncio.timeout(5):
+        return await anext(events)
+
+
+async def test_the_last_seq_is_the_highest_the_owner_stored(bus: Bus, key: SessionKey) -> None:
+    sink = JetStreamEventSink(bus, key)
+    assert await sink.last_seq() == 0
+    names = ("session.starting", "session.ready", "session.disconnected", "session.ready")
+    for number, name in enumerate(names, start=1):
+        await sink.publish(make_event(key, number, seq=number, event=name))
+    await sink.publish(make_event(key, 99, seq=None, event="session.failed"))
+    await JetStreamEventSink(bus, SessionKey(key.tenant_id, "s2")).publish(
+        make_event(SessionKey(key.tenant_id, "s2"), 1, seq=50)
+    )
+    assert await sink.last_seq() == 4
+
+
+async def test_an_event_published_twice_is_stored_once_but_not_mixed_up_between_sessions(
+    bus: Bus, key: SessionKey
+) -> None:
+    other = SessionKey(key.tenant_id, "s2")
+    for each in (key, key, other):
+        await JetStreamEventSink(bus, each).publish(make_event(each, 1, seq=1))
+    subject = event_subject(SessionKey(key.tenant_id, "*"), ">")
+    stored = [found.event.session_id async for found in stored_events(bus, subject, follow=False)]
+    assert stored == [key.session_id, "s2"]
+
+
+async def test_live_events_begin_where_the_context_begins(bus: Bus, key: SessionKey) -> None:
+    sink = JetStreamEventSink(bus, key)
+    await sink.publish(make_event(key, 1, seq=1))
+    async with live_events(bus, event_subject(key, ">")) as events:
+        await sink.publish(make_event(key, 2, seq=2))
+        await bus.publish(event_subject(key, "session.ready"), b"not an event")
+        await sink.publish(make_event(key, 3, seq=3))
+        assert [(await _next(events)).seq for _ in range(2)] == [2, 3]
+
+
+async def test_stored_events_are_replayed_and_followed_without_a_gap(bus: Bus, key: SessionKey) -> None:
+    sink = JetStreamEventSink(bus, key)
+    for number in range(1, 301):
+        await sink.publish(make_event(key, number, seq=number))
+    async with aclosing(stored_events(bus, event_subject(key, ">"))) as events:
+        seen = [await _next(events) for _ in range(300)]
+        publishing = asyncio.gather(*(sink.publish(make_event(key, n, seq=n)) for n in range(301, 401)))
+        seen += [await _next(events) for _ in range(100)]
+        await publishing
+    assert [found.event.seq for found in seen[:300]] == list(range(1, 301))
+    assert {found.event.seq for found in seen} == set(range(1, 401))
+    rest = stored_events(bus, event_subject(key, ">"), after_seq=seen[-2].stream_seq, follow=False)
+    assert [found async for found in rest] == seen[-1:]
+
+
+async def test_events_are_replayed_from_a_moment(bus: Bus, key: SessionKey) -> None:
+    sink = JetStreamEventSink(bus, key)
+    await sink.publish(make_event(key, 1, seq=1))
+    moment = datetime.now(UTC)
+    await sink.publish(make_event(key, 2, seq=2))
+    subject = event_subject(key, ">")
+    assert [found.event.seq async for found in stored_events(bus, subject, since=moment, follow=False)] == [2]
+
+
+async def test_the_outbox_stores_everything_before_it_closes(bus: Bus, key: SessionKey) -> None:
+    outbox = EventOutbox(bus, limit=5)
+    outbox.start()
+    for number in range(100):
+        await outbox.put(make_event(key, number, seq=None))
+    await outbox.close()
+    subject = event_subject(key, ">")
+    stored = [found.event.id async for found in stored_events(bus, subject, follow=False)]
+    assert sorted(stored) == sorted(f"e{number}" for number in range(100))
