@@ -116,6 +116,8 @@ class JobSent(Message):
     job_id: str
     status: JobStatus
     message_id: str | None
+    duplicate: bool = False
+    """A repeat of an idempotency key: ``status`` is the first job's, whatever it came to."""
 
 
 class JobReply(Message):

@@ -1,0 +1,133 @@
+"""Questions about sessions: from memory and JetStream where these know, from the session's actor where only it knows.
+
+A session without an actor (stopped, failed, waiting for a slot) still answers: no QR, the limits it would have, the
+queue as JetStream counts it. Imports the registry and the job log; reaches actors through the ControlPlane port.
+"""
+
+from typing import Final
+
+from actors.errors import SessionNotReady, UnknownSession
+from actors.messages.commands import (
+    Command,
+    ContactCheck,
+    QueueQuery,
+    RateLimitQuery,
+    Screenshot,
+    SessionQr,
+    SessionsList,
+    SessionStatusQuery,
+)
+from actors.messages.ids import SessionKey
+from actors.messages.records import DesiredSession
+from actors.messages.replies import (
+    ErrorBody,
+    QrReply,
+    QueueReply,
+    RateLimitReply,
+    Reply,
+    SessionList,
+    SessionStatus,
+    Waiting,
+)
+from actors.ports import ControlPlane
+from gateway.admission import Bound
+from gateway.jobs import JobWriter
+from gateway.registry import JetStreamRegistry
+
+ASK_TIMEOUT_S: Final = 5.0
+PAGE_TIMEOUT_S: Final = 15.0
+"""For questions that the session puts to its page, which has 10 s."""
+
+
+class Queries:
+    """Answers what changes nothing."""
+
+    def __init__(self, *, registry: JetStreamRegistry, jobs: JobWriter, control: ControlPlane, asking: Bound) -> None:
+        self._registry: Final = registry
+        self._jobs: Final = jobs
+        self._control: Final = control
+        self._asking: Final = asking
+
+    async def status(self, key: SessionKey, _: SessionStatusQuery) -> SessionStatus:
+        """Answer ``session.status``."""
+        return await self.current_status(key)
+
+    async def sessions(self, tenant_id: str, _: SessionsList) -> SessionList:
+        """Answer ``sessions.list``, ordered by session id."""
+        desired = [wanted for wanted in await self._registry.all_desired() if wanted.tenant_id == tenant_id]
+        seen = {
+            status.session_id: status for status in await self._registry.all_statuses() if status.tenant_id == tenant_id
+        }
+        desired.sort(key=lambda wanted: wanted.session_id)
+        return SessionList(sessions=tuple(_shown(wanted, seen.get(wanted.session_id)) for wanted in desired))
+
+    async def current_status(self, key: SessionKey) -> SessionStatus:
+        """Return the status of a session. Raises ``UnknownSession``."""
+        desired = await self.known(key)
+        return _shown(desired, await self._registry.status(key))
+
+    async def known(self, key: SessionKey) -> DesiredSession:
+        """Return what is wanted of a session. Raises ``UnknownSession``."""
+        desired = await self._registry.known(key)
+        if desired is None:
+            raise UnknownSession.named(key.session_id)
+        return desired
+
+    async def qr(self, key: SessionKey, command: SessionQr) -> Reply | ErrorBody:
+        """Answer ``session.qr``; all null where no browser shows one."""
+        await self.known(key)
+        return await self._ask(key, command, ASK_TIMEOUT_S) or QrReply()
+
+    async def rate_limit(self, key: SessionKey, command: RateLimitQuery) -> RateLimitReply | ErrorBody:
+        """Answer ``session.rate_limit``; without an owner nothing is being sent and the whole window is free."""
+        desired = await self.known(key)
+        answer = await self._ask(key, command, ASK_TIMEOUT_S)
+        if isinstance(answer, RateLimitReply | ErrorBody):
+            return answer
+        limit = desired.rate_limit
+        max_messages = command.max_messages or limit.max_messages
+        return RateLimitReply(
+            remaining=max_messages,
+            reset_in_ms=0,
+            is_limited=False,
+            max_messages=max_messages,
+            window_ms=command.window_ms or limit.window_ms,
+        )
+
+    async def queue(self, key: SessionKey, command: QueueQuery) -> QueueReply | ErrorBody:
+        """Answer ``session.queue``."""
+        desired = await self.known(key)
+        answer = await self._ask(key, command, ASK_TIMEOUT_S)
+        if isinstance(answer, QueueReply | ErrorBody):
+            return answer
+        depths = await self._jobs.depths(key)
+        waiting = Waiting(high=depths["high"], normal=depths["normal"], bulk=depths["bulk"])
+        return QueueReply(waiting=waiting, active=0, paused=desired.paused)
+
+    async def from_page(self, key: SessionKey, command: Screenshot | ContactCheck) -> Reply | ErrorBody:
+        """Answer what only a living page knows."""
+        status = await self.current_status(key)
+        answer = await self._ask(key, command, PAGE_TIMEOUT_S)
+        if answer is None:
+            raise SessionNotReady.in_state(status.state)
+        return answer
+
+    async def _ask(self, key: SessionKey, command: Command, timeout_s: float) -> Reply | ErrorBody | None:
+        with self._asking.place(key):
+            return await self._control.ask_session(key, command, timeout_s)
+
+
+def _shown(desired: DesiredSession, seen: SessionStatus | None) -> SessionStatus:
+    """Return the status a session wrote, or what can be said of one that has written none yet."""
+    if seen is not None:
+        return seen if seen.paused == desired.paused else seen.model_copy(update={"paused": desired.paused})
+    running = desired.target == "running"
+    return SessionStatus(
+        tenant_id=desired.tenant_id,
+        session_id=desired.session_id,
+        status="initializing" if running else "disconnected",
+        state="starting" if running else desired.target,
+        phone_number=desired.phone_number,
+        since=desired.changed_at,
+        paused=desired.paused,
+    )

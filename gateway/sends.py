@@ -1,0 +1,128 @@
+"""``send.*``: what is refused before a job is made, the job's way into the log, and the answer in queue mode.
+
+Theory of operation. A repeat of an idempotency key is answered with the first job whatever speaks against the command
+by now (a full window, a failed session, a passed ``expires_at``); so every refusal that may come and go asks for an
+earlier job first. On the way of a job that is taken there is no question to anybody but JetStream: session and status
+come from memory. Direct mode goes on in ``direct_sends``.
+
+Imports intake, storing, queries and events.
+"""
+
+import logging
+from typing import Final, Protocol
+
+from ulid import ULID
+
+from actors.config import QueueConfig
+from actors.errors import RateLimited, WafleetError
+from actors.messages.commands import QueueQuery, RateLimitQuery, SendCommand
+from actors.messages.events import JobData, JobEvent
+from actors.messages.ids import SessionKey
+from actors.messages.jobs import Job
+from actors.messages.replies import ErrorBody, JobAccepted, QueueReply, RateLimitReply, Reply, SessionStatus
+from actors.ports import Clock
+from gateway.direct_sends import DirectSends
+from gateway.events import EventOutbox
+from gateway.intake import check_built, check_expiry, check_media, check_state, job_of
+from gateway.storing import JobStore
+
+_log = logging.getLogger("wafleet.gateway")
+
+
+class SessionQueries(Protocol):
+    """What a send asks about its session (``gateway.queries``)."""
+
+    async def current_status(self, key: SessionKey) -> SessionStatus:
+        """Return the status; raises ``UnknownSession``."""
+        ...
+
+    async def rate_limit(self, key: SessionKey, command: RateLimitQuery) -> RateLimitReply | ErrorBody:
+        """Return the state of the rate window."""
+        ...
+
+    async def queue(self, key: SessionKey, command: QueueQuery) -> QueueReply | ErrorBody:
+        """Return the depth of the queue."""
+        ...
+
+
+class Sends:
+    """Takes send commands."""
+
+    def __init__(
+        self,
+        *,
+        queries: SessionQueries,
+        store: JobStore,
+        direct: DirectSends,
+        outbox: EventOutbox,
+        clock: Clock,
+        queue: QueueConfig,
+        allowed_private_hosts: frozenset[str] = frozenset(),
+    ) -> None:
+        self._queries: Final = queries
+        self._store: Final = store
+        self._direct: Final = direct
+        self._outbox: Final = outbox
+        self._clock: Final = clock
+        self._queue: Final = queue
+        self._allowed_private_hosts: Final = allowed_private_hosts
+
+    async def send(self, key: SessionKey, command: SendCommand) -> Reply:
+        """Take one send. Raises every error that DESIGN section 2 names for sends."""
+        check_built(command)
+        check_media(command, self._allowed_private_hosts)
+        status = await self._queries.current_status(key)
+        job = self._job(key, command)
+        refusal: WafleetError | None = check_state(status, command) or check_expiry(command, job.accepted_at)
+        if refusal is None and command.mode == "queue" and command.on_limit == "reject":
+            refusal = await self._full_window(key)
+        if command.mode == "direct":
+            return await self._direct.send(job, refusal, self._announce)
+        return await self._enqueue(job, refusal)
+
+    async def _enqueue(self, job: Job, refusal: WafleetError | None) -> JobAccepted:
+        if refusal is None:
+            stored = await self._store.store(job)
+        else:
+            earlier = await self._store.find(job)
+            if earlier is None:
+                raise refusal
+            stored = earlier
+        if not stored.duplicate:
+            await self._announce(job)
+        return JobAccepted(
+            job_id=job.job_id,
+            status=stored.record.status if stored.duplicate else "accepted",
+            duplicate=stored.duplicate,
+        )
+
+    async def _full_window(self, key: SessionKey) -> RateLimited | None:
+        """Ask the owner whether one more job would still fit: not where ``remaining`` ≤ waiting + active."""
+        window = await self._queries.rate_limit(key, RateLimitQuery())
+        queue = await self._queries.queue(key, QueueQuery())
+        if isinstance(window, ErrorBody) or isinstance(queue, ErrorBody):
+            return None
+        waiting = queue.waiting
+        ahead = waiting.high + waiting.normal + waiting.bulk + queue.active
+        if window.remaining > ahead:
+            return None
+        return RateLimited.until(window.reset_in_ms if window.is_limited else window.window_ms)
+
+    async def _announce(self, job: Job) -> None:
+        """Publish ``job.accepted`` in the background."""
+        await self._outbox.put(
+            JobEvent(
+                id=f"{job.job_id}.accepted",
+                event="job.accepted",
+                tenant_id=job.tenant_id,
+                session_id=job.session_id,
+                time=job.accepted_at,
+                data=JobData(job_id=job.job_id, idempotency_key=job.idempotency_key, to=job.to),
+            )
+        )
+
+    def _job(self, key: SessionKey, command: SendCommand) -> Job:
+        request_id = str(ULID())
+        return job_of(
+            key, command, now=self._clock.now(), fresh_id=request_id, request_id=request_id, queue=self._queue
+        )

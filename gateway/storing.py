@@ -1,0 +1,151 @@
+"""Storing a job once: job log and record together, and what it means when one of the two already had it.
+
+Theory of operation (DESIGN 7 "Job record"). Publishing the job and creating its record go out together; one after the
+other takes too long. The record decides: whoever creates it made the job. If it exists with this request's id, the
+session's owner read the job first and created it, which is as good. With another request's id the command is a repeat
+of an idempotency key, answered with the first job as it is now. The job log may hold a repeat a second time where the
+server forgot the first (it forgets what was deleted, and everything older than its duplicate window): the session
+drops what has a final record or another body hash, so a stray is taken back here only for tidiness.
+
+A record whose job the log refused must not survive, else a later repeat would be told "accepted" of a job that nobody
+holds. A publish without an answer is another matter: the job may be stored, so the record stays and the asker is told
+to ask again with the same key.
+
+Imports job log and records.
+"""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from actors.errors import InvalidCommand, QueueFull, Unavailable, WafleetError
+from actors.messages.jobs import Job, JobRecord, new_record
+from gateway.jobs import JobWriter, PubAck
+from gateway.records import RecordStore
+
+_MAX_TRIES: Final = 4
+"""A record that vanishes between our create and our read was taken back by another request: then it is made again."""
+_TAKEN_BACK_WITHIN: Final = timedelta(seconds=30)
+"""An untouched record younger than this may belong to a request whose job is being refused right now."""
+
+_log = logging.getLogger("wafleet.gateway")
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The job is in the log, or was before."""
+
+    record: JobRecord
+    duplicate: bool
+    """An earlier request made it; ``record`` is as that job is now."""
+
+
+class JobStore:
+    """Stores jobs so that each key makes one job, whoever asks and however often."""
+
+    def __init__(self, jobs: JobWriter, records: RecordStore) -> None:
+        self._jobs: Final = jobs
+        self._records: Final = records
+
+    async def find(self, job: Job) -> Stored | None:
+        """Find the job that an earlier request with the same key made.
+
+        Raises:
+            InvalidCommand: That request said something else.
+            Unavailable: JetStream did not answer.
+        """
+        if job.idempotency_key is None:
+            return None
+        found = await self._records.get(job.key, job.job_id)
+        if found is None or found.value.request_id == job.request_id:
+            return None
+        _check_same(job, found.value)
+        return Stored(found.value, duplicate=True)
+
+    async def store(self, job: Job) -> Stored:
+        """Store a job.
+
+        Raises:
+            InvalidCommand: Its key was used for something else, or it is too large.
+            QueueFull: The lane is full.
+            Unavailable: JetStream refused it or did not answer; with the same key it is safe to ask again.
+        """
+        for _ in range(_MAX_TRIES):
+            record = new_record(job)
+            published, created = await asyncio.gather(
+                self._jobs.publish(job), self._records.create(record), return_exceptions=True
+            )
+            if isinstance(published, BaseException):
+                earlier = await self._refused(job, record, published, created)
+                return Stored(earlier, duplicate=True)
+            if isinstance(created, BaseException):
+                raise created
+            if created is not None:
+                return Stored(record, duplicate=False)
+            found = await self._records.get(job.key, job.job_id)
+            if found is not None:
+                return await self._met(job, found.value, published)
+        raise Unavailable(f"the record of job {job.job_id} comes and goes; ask again", {"job_id": job.job_id})
+
+    async def _met(self, job: Job, record: JobRecord, published: PubAck) -> Stored:
+        """Judge a record that was there before ours."""
+        if record.request_id == job.request_id:
+            return Stored(record, duplicate=False)
+        stray = not published.duplicate and (record.body_hash != job.body_hash or not record.is_open)
+        if stray:
+            await self._take_back(job, published.seq)
+        _check_same(job, record)
+        return Stored(record, duplicate=True)
+
+    async def _take_back(self, job: Job, seq: int) -> None:
+        try:
+            await self._jobs.delete(job.key, seq)
+        except WafleetError as exc:
+            _log.warning("a repeat of job %s stays in the log for its session to drop: %s", job.job_id, exc)
+
+    async def _refused(
+        self, job: Job, record: JobRecord, error: BaseException, created: int | BaseException | None
+    ) -> JobRecord:
+        """The log did not take the job: undo the record, or find the earlier job that this one repeats."""
+        if not isinstance(error, WafleetError):
+            raise error
+        if isinstance(created, int):
+            if _is_definite(error):
+                await self._undo(record, created)
+            raise error
+        found = None if isinstance(created, BaseException) else await self._records.get(job.key, job.job_id)
+        if found is None or found.value.request_id == job.request_id:
+            raise error
+        _check_same(job, found.value)
+        if _may_be_unstored(found.value, job, error):
+            raise error
+        return found.value
+
+    async def _undo(self, record: JobRecord, revision: int) -> None:
+        try:
+            await self._records.delete(record, revision)
+        except WafleetError as exc:
+            _log.warning("the record of refused job %s stays until it expires: %s", record.job_id, exc)
+
+
+def _is_definite(error: WafleetError) -> bool:
+    """Tell a refusal from an answer that did not come."""
+    return not isinstance(error, Unavailable) or "err_code" in error.details
+
+
+def _may_be_unstored(record: JobRecord, job: Job, error: WafleetError) -> bool:
+    """Tell whether an earlier request's job may not be in the log: nobody has touched it, and this one got no place."""
+    if not record.is_open or record.attempts or record.seq is not None:
+        return False
+    young = job.accepted_at - record.history[0].time < _TAKEN_BACK_WITHIN
+    return young or not isinstance(error, QueueFull)
+
+
+def _check_same(job: Job, record: JobRecord) -> None:
+    if record.body_hash != job.body_hash:
+        raise InvalidCommand(
+            f"idempotency_key was used for another command (job {record.job_id}); use a new key for a new message",
+            {"field": "idempotency_key", "job_id": record.job_id},
+        )
