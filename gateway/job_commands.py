@@ -8,6 +8,7 @@ Imports job log, records and events.
 """
 
 import logging
+from collections.abc import Awaitable, Callable
 from typing import Final, Literal
 
 from actors.errors import JobCancelled, JobExpired, UnknownJob, WafleetError
@@ -31,18 +32,36 @@ _log = logging.getLogger("wafleet.gateway")
 class JobCommands:
     """Answers questions about jobs and cancels them."""
 
-    def __init__(self, bus: Bus, jobs: JobWriter, records: RecordStore, clock: Clock) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        jobs: JobWriter,
+        records: RecordStore,
+        clock: Clock,
+        *,
+        known: Callable[[SessionKey], Awaitable[object]],
+    ) -> None:
+        """Take the parts.
+
+        Args:
+            bus: Where events go.
+            jobs: The job log.
+            records: The records.
+            clock: For the times in records and events.
+            known: Raises ``UnknownSession`` for a session that was never started.
+        """
         self._bus: Final = bus
         self._jobs: Final = jobs
         self._records: Final = records
         self._clock: Final = clock
+        self._known: Final = known
 
     async def get(self, key: SessionKey, command: JobGet) -> JobReply:
-        """Return what is known of a job. Raises ``UnknownJob``, ``Unavailable``."""
+        """Return what is known of a job. Raises ``UnknownJob``, ``UnknownSession``, ``Unavailable``."""
         return job_reply((await self._found(key, command.job_id)).value)
 
     async def cancel(self, key: SessionKey, command: JobCancel) -> JobReply:
-        """Cancel a job unless an attempt has begun. Raises ``UnknownJob``, ``Unavailable``."""
+        """Cancel a job unless an attempt has begun. Raises ``UnknownJob``, ``UnknownSession``, ``Unavailable``."""
         found = await self._found(key, command.job_id)
         return job_reply(await self.end_unsent(found, "cancelled"))
 
@@ -63,6 +82,7 @@ class JobCommands:
     async def _found(self, key: SessionKey, job_id: str) -> Revised[JobRecord]:
         found = await self._records.get(key, job_id)
         if found is None:
+            await self._known(key)
             raise UnknownJob(
                 f"session {key.session_id!r} has no job {job_id} (records are kept for 3 days)", {"job_id": job_id}
             )

@@ -6,7 +6,7 @@ lie in JetStream, sessions are reached through the control plane, the registry i
 Imports every part of the service; ``gateway.main`` and tests bring connection and control plane.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from actors.clock import SystemClock
@@ -53,7 +53,7 @@ from gateway.storing import JobStore
 class ReplicaLimits:
     """Bounds of one replica."""
 
-    service: ServiceLimits = ServiceLimits()
+    service: ServiceLimits = field(default_factory=ServiceLimits)
     asking: int = 1_024
     """Questions to actors under way."""
     asking_per_session: int = 128
@@ -84,9 +84,9 @@ class GatewayReplica:
         asking = Bound("questions to sessions", total=self._limits.asking, per_key=self._limits.asking_per_session)
         waiting = Bound("direct sends", total=self._limits.direct, per_key=self._limits.direct_per_session)
         jobs, records = JobWriter(bus, queue), RecordStore(bus)
-        commands = JobCommands(bus, jobs, records, clock)
-        store = JobStore(jobs, records)
         queries = Queries(registry=self._registry, jobs=jobs, control=control, asking=asking)
+        commands = JobCommands(bus, jobs, records, clock, known=queries.known)
+        store = JobStore(jobs, records)
         sends = Sends(
             queries=queries,
             store=store,
