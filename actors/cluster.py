@@ -1,0 +1,402 @@
+"""Ray: the one module that imports it. Session actors, the supervisor actor, and how a gateway reaches both.
+
+Everything here is a wrapper without decisions: what to start, restart or give up is ``actors.supervisor``'s. The
+classes that run inside the actors are handed in by the composition root (they lie above this module), and Ray gets them
+wrapped in ``SessionProcess`` and ``SupervisorProcess``, which let them run as soon as the process is there: an actor
+that Ray itself restarts, or whose creator died in between, needs nobody to call ``run``.
+
+Ray is the control plane only (about 1.4 ms a call). Its errors are translated here: calls raise ``Unavailable``, a
+lost actor becomes ``Died``. Every call has a deadline of its own, since Ray tells of a lost node late.
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final, Protocol, TypeVar
+
+import psutil
+import ray
+from ray.autoscaler.sdk import request_resources
+from ray.exceptions import ActorUnavailableError, RayError, RayTaskError
+
+from actors.clock import SystemClock
+from actors.errors import Unavailable, WafleetError
+from actors.messages.commands import Command
+from actors.messages.ids import SessionKey
+from actors.messages.replies import ErrorBody, Reply
+from actors.ports import Clock, Died, Ended, Heartbeat, PortsFactory, SessionHandle, SessionSpec
+
+T = TypeVar("T")
+NAMESPACE: Final = "wafleet"
+SUPERVISOR: Final = "supervisor"
+BROWSER_RESOURCE: Final = "browser"
+"""A node offers as many of it as it may hold sessions: ``ray start --resources '{"browser": 40}'``."""
+_SESSION: Final = "session"
+_GCS_TIMEOUT_S: Final = 15.0
+"""The first creation exports the actor's class as well: 1 s on a quiet machine."""
+_LAST_BREATH_S: Final = 6.0
+"""Ray forces the end of a killed worker that does not react after 5 s (seen with a SIGSTOPped one: 5.02 s)."""
+_POLL_S: Final = 0.05
+
+_log = logging.getLogger("wafleet.cluster")
+
+
+class SessionBody(Protocol):
+    """What a session actor's class must offer (``actors.session.SessionActor``)."""
+
+    async def run(self) -> None:
+        """Live until the session has ended."""
+        ...
+
+    async def wait_ended(self) -> Ended:
+        """Wait for the end and say how it came."""
+        ...
+
+    async def heartbeat(self) -> Heartbeat:
+        """Give a sign of life."""
+        ...
+
+    async def ask(self, command: Command) -> Reply | ErrorBody:
+        """Carry a command out."""
+        ...
+
+    async def drain(self) -> None:
+        """Finish what is in flight and end."""
+        ...
+
+
+class SupervisorBody(Protocol):
+    """What the supervisor's class must offer (``actors.supervisor.Supervisor``)."""
+
+    async def run(self) -> None:
+        """Look after the fleet until stopped."""
+        ...
+
+    async def ask(self, key: SessionKey, command: Command) -> Reply | ErrorBody:
+        """Carry a command about a session out."""
+        ...
+
+    async def heartbeat(self) -> Heartbeat:
+        """Give a sign of life."""
+        ...
+
+    async def stop(self, *, drain: bool) -> None:
+        """Stop looking after the fleet."""
+        ...
+
+
+class SessionProcess:
+    """The inside of a session actor's process: one body, running from the first moment."""
+
+    async def __init__(self, build: Callable[[], SessionBody]) -> None:  # type: ignore[misc]  # Ray awaits it
+        self._body = build()
+        self._life = asyncio.get_running_loop().create_task(self._body.run())
+
+    async def heartbeat(self) -> Heartbeat:
+        """Give a sign of life."""
+        return await self._body.heartbeat()
+
+    async def ask(self, command: Command) -> Reply | ErrorBody:
+        """Carry a command out."""
+        return await self._body.ask(command)
+
+    async def drain(self) -> None:
+        """Finish what is in flight and end."""
+        await self._body.drain()
+
+    async def wait_ended(self) -> Ended:
+        """Wait until ``run`` returned, so that everything is closed; raises what it raised."""
+        await asyncio.shield(self._life)
+        return await self._body.wait_ended()
+
+    def __repr__(self) -> str:
+        return repr(self._body)
+
+
+class SupervisorProcess:
+    """The inside of the supervisor actor's process."""
+
+    async def __init__(self, build: Callable[[], SupervisorBody]) -> None:  # type: ignore[misc]  # Ray awaits it
+        self._body = build()
+        self._life = asyncio.get_running_loop().create_task(self._body.run())
+
+    async def heartbeat(self) -> Heartbeat:
+        """Give a sign of life."""
+        return await self._body.heartbeat()
+
+    async def ask(self, key: SessionKey, command: Command) -> Reply | ErrorBody:
+        """Carry a command about a session out."""
+        return await self._body.ask(key, command)
+
+    async def stop(self, *, drain: bool) -> None:
+        """Stop looking after the fleet."""
+        await self._body.stop(drain=drain)
+
+    def __repr__(self) -> str:
+        return SUPERVISOR
+
+
+def actor_name(key: SessionKey) -> str:
+    """Name a session's actor, as the dashboard shows it: ``session:<tenant>:<session>``."""
+    return f"{_SESSION}:{key}"
+
+
+class RaySession:
+    """A session actor, seen from outside (``SessionHandle``)."""
+
+    def __init__(self, key: SessionKey, actor: Any, clock: Clock) -> None:
+        self._key = key
+        self._actor = actor
+        self._clock = clock
+
+    async def heartbeat(self, timeout_s: float) -> Heartbeat | None:
+        """Ask for a sign of life; None if none came in time."""
+        try:
+            return await _answer(self._actor.heartbeat.remote(), timeout_s)
+        except Unavailable:
+            return None
+
+    async def ask(self, command: Command, timeout_s: float) -> Reply | ErrorBody:
+        """Put a command to the session. Raises ``Unavailable`` if it does not answer in time or is gone."""
+        return await _answer(self._actor.ask.remote(command), timeout_s)
+
+    async def wait_ended(self) -> Ended | Died:
+        """Wait for the end of the session, and then for that of its process: only then may a new one be made."""
+        ended = await self._fate()
+        try:
+            await self.kill(_LAST_BREATH_S)
+        except Unavailable as error:
+            # The next create finds the old actor by its name, or has no slot: nothing starts beside it.
+            _log.warning("[Session:%s] %s", self._key, error)
+        return ended
+
+    async def kill(self, timeout_s: float) -> None:
+        """Kill the process and wait until its pid is gone. Raises ``Unavailable`` if it is still there."""
+        deadline = self._clock.monotonic() + timeout_s
+        known = await _in_thread(ray._private.state.actors, self._actor._actor_id.hex())  # noqa: SLF001
+        # The state API of `ray.util` needs the dashboard; this accessor asks the GCS itself.
+        await _in_thread(partial(ray.kill, self._actor, no_restart=True))
+        pid, node = int(known.get("Pid") or 0), (known.get("Address") or {}).get("NodeID")
+        if pid and node == ray.get_runtime_context().get_node_id():
+            await self._see_it_gone(pid, deadline)
+        elif pid and known.get("State") != "DEAD":
+            # On another node nobody here can see the pid: wait as long as Ray may take to force its end.
+            await self._clock.sleep(min(timeout_s, _LAST_BREATH_S))
+
+    async def _see_it_gone(self, pid: int, deadline: float) -> None:
+        try:
+            process = psutil.Process(pid)
+            while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+                if self._clock.monotonic() >= deadline:
+                    raise Unavailable(
+                        f"process {pid} of {actor_name(self._key)} is still there after ray.kill; kill it by hand",
+                        {"pid": pid},
+                    )
+                await self._clock.sleep(_POLL_S)
+        except psutil.NoSuchProcess:
+            return
+
+    async def _fate(self) -> Ended | Died:
+        while True:
+            try:
+                ended: Ended = await self._actor.wait_ended.remote()
+            except ActorUnavailableError as error:
+                # Maybe only the connection to it is down. As long as the GCS lists it, it has not died.
+                if await _named(actor_name(self._key)) is None:
+                    return Died(_first_line(error))
+                await self._clock.sleep(_POLL_S)
+            except RayError as error:
+                return Died(_first_line(error))
+            else:
+                return ended
+
+
+@dataclass(frozen=True)
+class RaySessionHost:
+    """Where session actors live (``SessionHost``). Small and picklable: it travels into the supervisor actor.
+
+    Attributes:
+        session_class: Builds a session's body from its spec and the ports.
+        factory: Connects the ports inside the session's process.
+        create_timeout_s: How long a new process may take to answer for the first time.
+    """
+
+    session_class: Callable[[SessionSpec, PortsFactory], SessionBody]
+    factory: PortsFactory
+    create_timeout_s: float = 30.0
+    clock: Clock = field(default_factory=SystemClock)
+
+    async def create(self, spec: SessionSpec) -> SessionHandle | None:
+        """Create the actor and let it run; None if no node has a free ``browser`` slot right now."""
+        found = await self.find(spec.key)
+        if found is not None:
+            return found
+        if await self._free_slots() < 1:
+            return None
+        options = ray.remote(SessionProcess).options(
+            name=actor_name(spec.key),
+            namespace=NAMESPACE,
+            lifetime="detached",
+            get_if_exists=True,
+            max_restarts=0,
+            max_task_retries=0,
+            num_cpus=0,
+            resources={BROWSER_RESOURCE: 1},
+        )
+        actor: Any = await _in_thread(options.remote, partial(self.session_class, spec, self.factory))
+        handle = RaySession(spec.key, actor, self.clock)
+        if await handle.heartbeat(self.create_timeout_s) is None:
+            await handle.kill(_LAST_BREATH_S)
+            raise Unavailable(
+                f"{actor_name(spec.key)} did not answer within {self.create_timeout_s:g} s of its creation; "
+                "see the actor's log in the Ray dashboard",
+                {"session_id": spec.key.session_id},
+            )
+        return handle
+
+    async def find(self, key: SessionKey) -> SessionHandle | None:
+        """Look a living actor up by its name."""
+        actor = await _named(actor_name(key))
+        return None if actor is None else RaySession(key, actor, self.clock)
+
+    async def living(self) -> Sequence[SessionKey]:
+        """List all living session actors."""
+        names = [
+            actor["name"].split(":")
+            for actor in await _in_thread(partial(ray.util.list_named_actors, all_namespaces=True))
+            if actor["namespace"] == NAMESPACE
+        ]
+        return [SessionKey(*name[1:]) for name in names if name[0] == _SESSION]
+
+    async def nodes(self) -> int:
+        """Count the living nodes that offer ``browser`` slots."""
+        nodes = await _in_thread(ray.nodes)
+        return sum(1 for node in nodes if node["Alive"] and node["Resources"].get(BROWSER_RESOURCE, 0) >= 1)
+
+    async def request_slots(self, wanted: int) -> None:
+        """Tell the autoscaler how many slots the fleet needs in all; without one it is only noted."""
+        await _in_thread(partial(request_resources, bundles=[{BROWSER_RESOURCE: 1}] * wanted))
+
+    async def _free_slots(self) -> float:
+        free: float = (await _in_thread(ray.available_resources)).get(BROWSER_RESOURCE, 0.0)
+        return free
+
+
+@dataclass(frozen=True)
+class RayControlPlane:
+    """How a gateway, or any driver, reaches the supervisor and the sessions (``ControlPlane``)."""
+
+    clock: Clock = field(default_factory=SystemClock)
+
+    async def ask_supervisor(self, key: SessionKey, command: Command, timeout_s: float) -> Reply | ErrorBody:
+        """Put start, stop, restart, logout, pause or resume to the supervisor. Raises ``Unavailable``."""
+        supervisor = await _named(SUPERVISOR)
+        if supervisor is None:
+            raise Unavailable("no supervisor runs on this Ray cluster; start a gateway with `wafleet up`")
+        return await _answer(supervisor.ask.remote(key, command), timeout_s)
+
+    async def ask_session(self, key: SessionKey, command: Command, timeout_s: float) -> Reply | ErrorBody | None:
+        """Put a command to a session; None if it has no actor. Raises ``Unavailable``."""
+        actor = await _named(actor_name(key))
+        return None if actor is None else await _answer(actor.ask.remote(command), timeout_s)
+
+    async def deploy_supervisor(self, build: Callable[[], SupervisorBody], timeout_s: float = 60.0) -> Heartbeat:
+        """Get or create the supervisor, which Ray restarts for ever.
+
+        Args:
+            build: Makes the supervisor inside the actor; picklable. Ignored where one runs already.
+            timeout_s: How long it may take to answer.
+
+        Returns:
+            The supervisor's sign of life.
+
+        Raises:
+            Unavailable: It did not come up in time.
+        """
+        options = ray.remote(SupervisorProcess).options(
+            name=SUPERVISOR,
+            namespace=NAMESPACE,
+            lifetime="detached",
+            get_if_exists=True,
+            max_restarts=-1,
+            max_task_retries=-1,
+            num_cpus=0,
+        )
+        actor: Any = await _in_thread(options.remote, build)
+        return await _answer(actor.heartbeat.remote(), timeout_s)
+
+    async def stop_supervisor(self, *, drain: bool, timeout_s: float) -> None:
+        """Stop the supervisor for good, with ``drain`` after all sessions have ended in order."""
+        actor = await _named(SUPERVISOR)
+        if actor is None:
+            return
+        try:
+            await _answer(actor.stop.remote(drain=drain), timeout_s)
+        finally:
+            await _in_thread(partial(ray.kill, actor, no_restart=True))
+
+
+async def connect(address: str, timeout_s: float = 60.0) -> RayControlPlane:
+    """Join a running Ray cluster as a driver.
+
+    Args:
+        address: ``host:port`` of the cluster's GCS.
+        timeout_s: How long it may take.
+
+    Raises:
+        Unavailable: No cluster answered there.
+    """
+    # Ray's default differs between `ray start --head` and drivers, so it is always said (DESIGN 7 "Ray facts").
+    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+    join = partial(ray.init, address=address, namespace=NAMESPACE, log_to_driver=False, logging_level=logging.WARNING)
+    try:
+        async with asyncio.timeout(timeout_s):
+            await asyncio.to_thread(join)
+    except (TimeoutError, ConnectionError, RayError, RuntimeError) as error:
+        raise Unavailable(f"no Ray cluster answers at {address}: {_first_line(error)}", {"address": address}) from error
+    return RayControlPlane()
+
+
+async def disconnect() -> None:
+    """Leave the cluster; detached actors live on."""
+    await asyncio.to_thread(ray.shutdown)
+
+
+async def _named(name: str) -> Any | None:
+    try:
+        return await _in_thread(partial(ray.get_actor, name, namespace=NAMESPACE))
+    except ValueError:
+        return None
+
+
+async def _answer(call: Awaitable[T], timeout_s: float) -> T:
+    """Await an actor's answer; its own refusals are raised as they are, anything of Ray's as ``Unavailable``."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await call
+    except TimeoutError as error:
+        raise Unavailable(f"no answer within {timeout_s:g} s; try again") from error
+    except RayTaskError as error:
+        if isinstance(error.cause, WafleetError):
+            raise error.cause from error
+        raise Unavailable(f"the actor failed: {_first_line(error.cause)}") from error
+    except RayError as error:
+        raise Unavailable(f"the actor is not there: {_first_line(error)}") from error
+
+
+async def _in_thread(call: Callable[..., T], *args: Any) -> T:
+    """Make a blocking call to Ray's GCS with a deadline; the event loop goes on."""
+    try:
+        async with asyncio.timeout(_GCS_TIMEOUT_S):
+            return await asyncio.to_thread(call, *args)
+    except TimeoutError as error:
+        raise Unavailable(f"Ray's GCS did not answer within {_GCS_TIMEOUT_S:g} s; is the head node up?") from error
+    except RayError as error:
+        raise Unavailable(f"Ray's GCS answered: {_first_line(error)}") from error
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).strip().splitlines()[0]

@@ -1,0 +1,99 @@
+"""A real, small Ray cluster for tests: its own ports and temp folder, ended by its own pid.
+
+`ray stop` would end every cluster of this machine; `--block` keeps one process that ends all the others with itself.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from actors.cluster import BROWSER_RESOURCE
+
+_ROOT = Path(__file__).resolve().parents[2]
+_PORTS = (
+    "port", "node-manager-port", "object-manager-port", "ray-client-server-port", "dashboard-agent-listen-port",
+    "dashboard-agent-grpc-port", "runtime-env-agent-port", "metrics-export-port",
+)  # fmt: skip
+_STARTED = "Ray runtime started"
+
+
+class RayHead:
+    """A head node with a few `browser` slots. `with` starts it and makes sure that it has ended."""
+
+    def __init__(self, *, slots: int = 4, env: Mapping[str, str] | None = None, within_s: float = 90) -> None:
+        self._slots = slots
+        self._within_s = within_s
+        # Workers import `actors` and `tests` from here; nothing is uploaded.
+        self._env = {**os.environ, "RAY_AUTH_MODE": "disabled", "PYTHONPATH": str(_ROOT), **(env or {})}
+        self._output: list[str] = []
+        self._ready = threading.Event()
+        self.address = ""
+
+    def __enter__(self) -> Self:
+        # The path is short: Ray puts sockets below it, and a socket's path has at most 107 characters.
+        self._folder = tempfile.mkdtemp(prefix="ray", dir="/tmp")
+        ports = dict(zip(_PORTS, _free_ports(len(_PORTS)), strict=True))
+        self.address = f"127.0.0.1:{ports['port']}"
+        self._process = subprocess.Popen(
+            [
+                str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", "--disable-usage-stats",
+                "--include-dashboard=false", "--include-log-monitor=false", "--num-cpus=2",
+                "--object-store-memory=100000000", "--min-worker-port=0", "--max-worker-port=0",
+                f"--resources={json.dumps({BROWSER_RESOURCE: self._slots})}", f"--temp-dir={self._folder}",
+                *(f"--{name}={number}" for name, number in ports.items()),
+            ],
+            cwd=_ROOT, env=self._env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            text=True, start_new_session=True,
+        )  # fmt: skip
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        if not self._ready.wait(self._within_s) or self._process.poll() is not None:
+            self._end()
+            raise AssertionError(f"`ray start` did not come up within {self._within_s} s:\n{''.join(self._output)}")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end()
+
+    def _end(self) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(20)
+        except subprocess.TimeoutExpired:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait(10)
+        self._reader.join(10)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _read(self) -> None:
+        if self._process.stdout is None:
+            raise AssertionError("`ray start` was started without a pipe")
+        with self._process.stdout as lines:
+            for line in lines:
+                self._output.append(line)
+                if _STARTED in line:
+                    self._ready.set()
+        self._ready.set()
+
+
+def _free_ports(count: int) -> list[int]:
+    """TCP ports that nothing listens on now; asked for together, so that no two are the same."""
+    with contextlib.ExitStack() as held:
+        probes = [held.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
