@@ -1,0 +1,65 @@
+"""What actors need from outside, as Protocols (DESIGN section 6).
+
+JetStream's side of them lives in ``gateway/``, the browser's in ``actors/browser``, Ray's in ``actors/cluster``; tests
+bring in-memory ones. Every method that goes over a wire has a deadline inside its adapter and raises ``Unavailable``
+past it, if nothing else is said. Imports core and messages only.
+"""
+
+from actors.ports.clock import Clock
+from actors.ports.fleet import (
+    Closer,
+    ControlPlane,
+    Died,
+    Ended,
+    FleetPorts,
+    Heartbeat,
+    PortsFactory,
+    Registry,
+    SessionHandle,
+    SessionHost,
+    SessionPorts,
+    SessionSpec,
+)
+from actors.ports.page import Browser, Chat, Found, OpenRequest, Page, Prepared, Sent, Vitals
+from actors.ports.storage import (
+    EventSink,
+    JobLog,
+    JobRecords,
+    LeaseStore,
+    ProfileHeads,
+    Revised,
+    StatusBoard,
+    StoredJob,
+)
+
+__all__ = [
+    "Browser",
+    "Chat",
+    "Clock",
+    "Closer",
+    "ControlPlane",
+    "Died",
+    "Ended",
+    "EventSink",
+    "FleetPorts",
+    "Found",
+    "Heartbeat",
+    "JobLog",
+    "JobRecords",
+    "LeaseStore",
+    "OpenRequest",
+    "Page",
+    "PortsFactory",
+    "Prepared",
+    "ProfileHeads",
+    "Registry",
+    "Revised",
+    "Sent",
+    "SessionHandle",
+    "SessionHost",
+    "SessionPorts",
+    "SessionSpec",
+    "StatusBoard",
+    "StoredJob",
+    "Vitals",
+]
