@@ -14,7 +14,8 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from itertools import count
-from typing import Any, Final
+from types import TracebackType
+from typing import Any, Final, Self
 from urllib.parse import urlsplit, urlunsplit
 
 import nats.errors
@@ -29,9 +30,10 @@ REQUEST_TIMEOUT_S: Final = 5.0
 """Deadline of a request, the wait for a reconnect included."""
 SIZE_RESERVE_BYTES: Final = 4 * 1024
 """Kept free below the server's ``max_payload``, for headers that a server on the way may add."""
-_CONNECT_TIMEOUT_S: Final = 10.0
+CONNECT_TIMEOUT_S: Final = 10.0
 _RECONNECT_WAIT_S: Final = 0.25
 _FLUSH_TIMEOUT_S: Final = 2.0
+_CLOSE_TIMEOUT_S: Final = 1
 _PING_EVERY_S: Final = 5
 """Two unanswered pings mean a dead connection: found after 15 s at most (nats-py's own default: 6 min)."""
 _NO_RESPONDERS: Final = "503"
@@ -125,10 +127,10 @@ class Bus:
         """Wait until the connection ended for good (``close``, or an error after which nats-py gives up)."""
         await self._closed.wait()
 
-    async def open(self) -> None:
+    async def open(self, timeout_s: float) -> None:
         """Connect and open the inbox. Raises ``Unavailable``."""
         try:
-            async with asyncio.timeout(_CONNECT_TIMEOUT_S):
+            async with asyncio.timeout(timeout_s):
                 await self._client.connect(
                     self.url.split(","),
                     name=self.name,
@@ -154,16 +156,28 @@ class Bus:
         self._closing = True
         if self.is_connected:
             try:
-                await self._client.flush(timeout=1)
+                await self._client.flush(timeout=_CLOSE_TIMEOUT_S)
             except (TimeoutError, OSError, nats.errors.Error) as exc:
                 _log.debug("%s: flush before close: %r", self.name, exc)
         self._connected.clear()
+        tasks = self._client_tasks()
         try:
             await self._client.close()
         except (OSError, nats.errors.Error) as exc:
             _log.debug("%s: close: %r", self.name, exc)
+        if tasks:
+            await asyncio.wait(tasks, timeout=_CLOSE_TIMEOUT_S)
         self._fail_waiting("the connection was closed")
         self._closed.set()
+
+    async def __aenter__(self) -> Self:
+        """Return the connection itself; leaving the context closes it."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
 
     # --- messages ---------------------------------------------------------------------------------------------------
 
@@ -307,23 +321,31 @@ class Bus:
             _log.error("%s: NATS closed the connection for good: %r", self.name, self._client.last_error)
         self._closed.set()
 
+    def _client_tasks(self) -> set[asyncio.Task[None]]:
+        """List nats-py's background tasks: its ``close`` cancels them without waiting for their end."""
+        client = self._client
+        own = (client._reading_task, client._ping_interval_task, client._flusher_task, client._reconnection_task)  # noqa: SLF001 - nats-py offers no other way
+        listening = (subscription._wait_for_msgs_task for subscription in client._subs.values())  # noqa: SLF001 - as above
+        return {task for task in (*own, *listening) if task is not None and task is not asyncio.current_task()}
+
     def _fail_waiting(self, why: str) -> None:
         for waiting in self._waiting.values():
             waiting.fail(Unavailable(f"NATS: {why}"))
 
 
-async def connect(url: str, name: str) -> Bus:
+async def connect(url: str, name: str, *, timeout_s: float = CONNECT_TIMEOUT_S) -> Bus:
     """Connect to NATS.
 
     Args:
         url: ``nats://host:port``, or several of them with commas between.
         name: What NATS shows for this connection.
+        timeout_s: How long to try.
 
     Raises:
         Unavailable: Nobody answers there.
     """
     bus = Bus(url, name)
-    await bus.open()
+    await bus.open(timeout_s)
     return bus
 
 

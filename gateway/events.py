@@ -9,7 +9,7 @@ Owns the subjects' use and the duplicate ids of events. Imports the connection, 
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -160,7 +160,7 @@ class StoredEvent:
 
 async def stored_events(
     bus: Bus, subject: str, *, after_seq: int = 0, since: datetime | None = None, follow: bool = True
-) -> AsyncIterator[StoredEvent]:
+) -> AsyncGenerator[StoredEvent, None]:
     """Read events from the stream, and go on with new ones as they come.
 
     Args:

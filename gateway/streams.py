@@ -3,8 +3,8 @@
 Theory of operation. ``STREAM.CREATE`` with a configuration that the server already has is a success, with another one
 it answers 10058 and ``STREAM.UPDATE`` follows: so any number of gateways may run ``ensure`` at once. ``max_bytes`` is a
 reservation: a server refuses (10047) what exceeds the rest of its ``max_file_store`` (by default three quarters of the
-free disk). ``ensure`` then halves that stream's bound until it fits, says so in the log, and asks for the full bound
-again at its next run.
+free disk; all bounds here are 7.2 GiB). ``ensure`` then halves all bounds until they fit, says so in the log, and asks
+for the full ones again at its next run. A smaller bound drops nothing from streams that discard new messages.
 
 Owns names, subjects and bounds. Imports configs and the connection.
 """
@@ -31,12 +31,12 @@ PROFILE_HEADS: Final = "wa_profile_heads"
 
 _MIB: Final = 2**20
 _GIB: Final = 2**30
-_MIN_MAX_BYTES: Final = 8 * _MIB
-"""A server that cannot even reserve this is of no use."""
+_MIN_MAX_BYTES: Final = 4 * _MIB
+_MAX_HALVINGS: Final = 8
 _DUPLICATE_WINDOW_S: Final = 120.0
 _NAME_IN_USE: Final = 10058
 _NO_STORAGE: Final = 10047
-_NO_MEMORY: Final = 10028
+_NOT_FOUND: Final = 10059
 
 _log = logging.getLogger("wafleet.nats")
 
@@ -57,6 +57,10 @@ class StreamSpec:
     republish_to: str | None = None
     """Where each stored message is shown again, with its sequence, to plain subscribers."""
     is_bucket: bool = False
+
+    def halved(self, times: int) -> "StreamSpec":
+        """Return the same with a smaller bound, for a server with little room."""
+        return replace(self, max_bytes=max(self.max_bytes >> times, min(self.max_bytes, _MIN_MAX_BYTES)))
 
     def config(self) -> dict[str, Any]:
         """Render as JetStream's API wants it (durations in nanoseconds)."""
@@ -106,8 +110,20 @@ def declared(queue: QueueConfig | None = None, lease: LeaseConfig | None = None)
 
 async def ensure(bus: Bus, specs: Sequence[StreamSpec] | None = None) -> None:
     """Make the server have all streams and buckets. Raises ``Unavailable`` where it cannot."""
-    for spec in declared() if specs is None else specs:
-        await _ensure_one(bus, spec)
+    wanted = declared() if specs is None else specs
+    for halvings in range(_MAX_HALVINGS + 1):
+        if await _ensure_all(bus, [spec.halved(halvings) for spec in wanted]):
+            if halvings:
+                _log.warning(
+                    "JetStream has no room for %d MiB: all streams are bounded to 1/%d of that; give it more storage",
+                    sum(spec.max_bytes for spec in wanted) // _MIB,
+                    2**halvings,
+                )
+            return
+    raise Unavailable(
+        f"JetStream has no room for {sum(spec.halved(_MAX_HALVINGS).max_bytes for spec in wanted) // _MIB} MiB; "
+        "raise max_file_store or free its disk"
+    )
 
 
 def job_subject(key: SessionKey, lane: LaneName | Literal["*"]) -> str:
@@ -138,25 +154,23 @@ def _bucket(name: str, max_bytes: int, *, ttl_s: float = 0.0, republish: bool = 
     )
 
 
-async def _ensure_one(bus: Bus, spec: StreamSpec) -> None:
-    fitting = spec
-    while True:
-        answer = await bus.api(f"STREAM.CREATE.{spec.name}", fitting.config())
-        if isinstance(answer, Refused) and answer.err_code == _NAME_IN_USE:
-            answer = await bus.api(f"STREAM.UPDATE.{spec.name}", fitting.config())
-        if not isinstance(answer, Refused):
-            break
-        smaller = fitting.max_bytes // 2
-        if answer.err_code not in {_NO_STORAGE, _NO_MEMORY} or smaller < _MIN_MAX_BYTES:
-            raise Unavailable(
-                f"JetStream refused stream {spec.name}: {answer.description} ({answer.err_code})",
-                {"stream": spec.name, "err_code": answer.err_code},
-            )
-        fitting = replace(fitting, max_bytes=smaller)
-    if fitting != spec:
-        _log.warning(
-            "stream %s: the server has room for %d MiB only, %d MiB were asked for; give JetStream more storage",
-            spec.name,
-            fitting.max_bytes // _MIB,
-            spec.max_bytes // _MIB,
-        )
+async def _ensure_all(bus: Bus, specs: Sequence[StreamSpec]) -> bool:
+    """Create or update all; False if the server has not so much room. Raises ``Unavailable``."""
+    for spec in specs:
+        refused = await _create_or_update(bus, spec)
+        if refused is not None:
+            if refused.err_code == _NO_STORAGE:
+                return False
+            raise refused.unavailable(f"stream {spec.name}")
+    return True
+
+
+async def _create_or_update(bus: Bus, spec: StreamSpec) -> Refused | None:
+    created = await bus.api(f"STREAM.CREATE.{spec.name}", spec.config())
+    # The server looks at the room for a stream before it sees that it is there.
+    if not isinstance(created, Refused) or created.err_code not in {_NAME_IN_USE, _NO_STORAGE}:
+        return created if isinstance(created, Refused) else None
+    updated = await bus.api(f"STREAM.UPDATE.{spec.name}", spec.config())
+    if not isinstance(updated, Refused):
+        return None
+    return created if updated.err_code == _NOT_FOUND else updated

@@ -70,18 +70,17 @@ async def test_deleting_twice_is_no_error_and_depths_follow(bus: Bus, writer: Jo
 
 async def test_a_full_lane_is_refused_while_its_neighbours_accept(own_nats_server: NatsServer, key: SessionKey) -> None:
     queue = QueueConfig(max_waiting_per_lane=3)
-    bus = await connect(own_nats_server.url, "test")
-    await ensure(bus, declared(queue))
-    writer = JobWriter(bus, queue)
-    acks = [await writer.publish(make_job(key)) for _ in range(3)]
-    with pytest.raises(QueueFull) as refused:
+    async with await connect(own_nats_server.url, "test") as bus:
+        await ensure(bus, declared(queue))
+        writer = JobWriter(bus, queue)
+        acks = [await writer.publish(make_job(key)) for _ in range(3)]
+        with pytest.raises(QueueFull) as refused:
+            await writer.publish(make_job(key))
+        assert refused.value.details == {"lane": "normal", "limit": 3}
+        await writer.publish(make_job(key, lane="high"))
+        await writer.publish(make_job(SessionKey(key.tenant_id, "s2")))
+        await writer.delete(key, acks[0].seq)
         await writer.publish(make_job(key))
-    assert refused.value.details == {"lane": "normal", "limit": 3}
-    await writer.publish(make_job(key, lane="high"))
-    await writer.publish(make_job(SessionKey(key.tenant_id, "s2")))
-    await writer.delete(key, acks[0].seq)
-    await writer.publish(make_job(key))
-    await bus.close()
 
 
 async def test_a_job_too_large_for_the_server_is_refused_and_the_connection_lives(

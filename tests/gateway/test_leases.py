@@ -57,22 +57,21 @@ async def test_a_released_lease_is_free_at_once_and_only_its_holder_can_release_
 async def test_a_lease_runs_out_unless_it_is_renewed_and_can_be_taken_then(
     own_nats_server: NatsServer, key: SessionKey
 ) -> None:
-    bus = await connect(own_nats_server.url, "test")
-    await ensure(bus, declared(lease=LeaseConfig(ttl_s=1)))
-    left, kept = JetStreamLeaseStore.of_session(bus, key), JetStreamLeaseStore(bus, SUPERVISOR_LEASE)
-    assert await left.create(_owner("a")) is not None
-    revision = await kept.create(_owner("s"))
+    async with await connect(own_nats_server.url, "test") as bus:
+        await ensure(bus, declared(lease=LeaseConfig(ttl_s=1)))
+        left, kept = JetStreamLeaseStore.of_session(bus, key), JetStreamLeaseStore(bus, SUPERVISOR_LEASE)
+        assert await left.create(_owner("a")) is not None
+        revision = await kept.create(_owner("s"))
 
-    async def renewed_and_free() -> bool:
-        nonlocal revision
-        assert revision is not None
-        revision = await kept.renew(_owner("s"), revision)
-        return await left.read() is None
+        async def renewed_and_free() -> bool:
+            nonlocal revision
+            assert revision is not None
+            revision = await kept.renew(_owner("s"), revision)
+            return await left.read() is None
 
-    await eventually(renewed_and_free, within_s=5, every_s=0.1)
-    assert await left.create(_owner("b")) is not None
-    assert await kept.create(_owner("t")) is None
-    await bus.close()
+        await eventually(renewed_and_free, within_s=5, every_s=0.1)
+        assert await left.create(_owner("b")) is not None
+        assert await kept.create(_owner("t")) is None
 
 
 async def test_every_raise_of_an_epoch_gives_a_higher_number(bus: Bus, key: SessionKey) -> None:

@@ -44,17 +44,16 @@ async def test_a_wanted_session_is_created_once_and_changed_by_the_one_who_saw_i
 async def test_what_one_process_writes_another_reads_from_memory(
     nats_server: NatsServer, registry: JetStreamRegistry, key: SessionKey
 ) -> None:
-    other = await connect(nats_server.url, "other")
-    board = JetStreamStatusBoard(other, key)
-    await board.put(make_status(key, "starting"))
-    assert (await registry.status(key)) == make_status(key, "starting")
-    await board.put(make_status(key, "ready"))
+    async with await connect(nats_server.url, "other") as other:
+        board = JetStreamStatusBoard(other, key)
+        await board.put(make_status(key, "starting"))
+        assert (await registry.status(key)) == make_status(key, "starting")
+        await board.put(make_status(key, "ready"))
 
-    async def followed() -> bool:
-        return await registry.status(key) == make_status(key, "ready")
+        async def followed() -> bool:
+            return await registry.status(key) == make_status(key, "ready")
 
-    await eventually(followed, within_s=2)
-    await other.close()
+        await eventually(followed, within_s=2)
 
 
 async def test_a_registry_started_later_knows_what_was_written_before(
@@ -70,18 +69,19 @@ async def test_a_registry_started_later_knows_what_was_written_before(
 
 
 async def test_a_registry_catches_up_after_the_server_crashed(own_nats_server: NatsServer, key: SessionKey) -> None:
-    watching, writing = await connect(own_nats_server.url, "watching"), await connect(own_nats_server.url, "writing")
-    await ensure(watching)
-    registry = JetStreamRegistry(watching)
-    await registry.start()
-    await JetStreamStatusBoard(writing, key).put(make_status(key, "starting"))
-    await asyncio.to_thread(own_nats_server.restart)
-    await JetStreamStatusBoard(writing, key).put(make_status(key, "ready"))
+    async with (
+        await connect(own_nats_server.url, "watching") as watching,
+        await connect(own_nats_server.url, "writing") as writing,
+    ):
+        await ensure(watching)
+        registry = JetStreamRegistry(watching)
+        await registry.start()
+        await JetStreamStatusBoard(writing, key).put(make_status(key, "starting"))
+        await asyncio.to_thread(own_nats_server.restart)
+        await JetStreamStatusBoard(writing, key).put(make_status(key, "ready"))
 
-    async def caught_up() -> bool:
-        return await registry.all_statuses() == (make_status(key, "ready"),)
+        async def caught_up() -> bool:
+            return await registry.all_statuses() == (make_status(key, "ready"),)
 
-    await eventually(caught_up, within_s=10)
-    await registry.stop()
-    await watching.close()
-    await writing.close()
+        await eventually(caught_up, within_s=10)
+        await registry.stop()

@@ -1,0 +1,171 @@
+"""The connection: deadlines, sizes, and what happens when nats-server is killed in the middle."""
+
+import asyncio
+import time
+
+import pytest
+from nats.aio.msg import Msg
+
+from actors.config import QueueConfig
+from actors.errors import InvalidCommand, Unavailable
+from actors.messages.ids import SessionKey
+from actors.messages.jobs import LaneName, new_record
+from gateway.connection import SIZE_RESERVE_BYTES, Bus, connect, redacted
+from gateway.jobs import JetStreamJobLog, JobWriter
+from gateway.records import RecordStore
+from gateway.streams import ensure
+from tests.gateway.building import make_job
+from tests.support.nats import NatsServer
+from tests.support.ports import free_port
+from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.nats
+
+
+async def _mute(_: Msg) -> None:
+    """Take a request and never answer it."""
+
+
+async def test_no_acknowledged_job_is_lost_when_the_server_is_killed_while_jobs_are_stored(
+    own_nats_server: NatsServer, key: SessionKey
+) -> None:
+    async with await connect(own_nats_server.url, "test") as bus:
+        await ensure(bus)
+        writer, records, log = JobWriter(bus, QueueConfig()), RecordStore(bus), JetStreamJobLog(bus, key)
+        stored: list[str] = []
+        refused: list[str] = []
+        over = asyncio.Event()
+
+        async def send() -> None:
+            while not over.is_set():
+                job = make_job(key)
+                try:
+                    await asyncio.gather(writer.publish(job), records.create(new_record(job)))
+                except Unavailable:
+                    refused.append(job.job_id)
+                else:
+                    stored.append(job.job_id)
+
+        senders = [asyncio.create_task(send()) for _ in range(16)]
+        await eventually(lambda: len(stored) > 200, within_s=10)
+        await asyncio.to_thread(own_nats_server.restart)
+        before = len(stored)
+        await eventually(lambda: len(stored) > before + 200, within_s=10)
+        over.set()
+        await asyncio.gather(*senders)
+        found = {one.job.job_id for one in await log.read("normal", 0, 10_000)}
+        assert refused
+        assert set(stored) <= found
+        assert found <= set(stored) | set(refused)
+        for job_id in (stored[0], stored[before - 1], stored[-1]):
+            assert await records.get(key, job_id) is not None
+
+
+async def test_a_session_is_woken_by_its_own_jobs_and_for_all_lanes_after_a_crash(
+    own_nats_server: NatsServer, key: SessionKey
+) -> None:
+    async with (
+        await connect(own_nats_server.url, "session") as session,
+        await connect(own_nats_server.url, "gateway") as gateway,
+    ):
+        await ensure(gateway)
+        writer, woken = JobWriter(gateway, QueueConfig()), asyncio.Queue[LaneName | None]()
+        await JetStreamJobLog(session, key).listen(woken.put_nowait)
+        await writer.publish(make_job(SessionKey(key.tenant_id, "s2")))
+        await writer.publish(make_job(key, lane="bulk"))
+        async with asyncio.timeout(10):
+            assert await woken.get() == "bulk"
+            await asyncio.to_thread(own_nats_server.restart)
+            assert await woken.get() is None
+            await writer.publish(make_job(key, lane="direct"))
+            assert await woken.get() == "direct"
+
+
+async def test_a_request_under_way_fails_at_once_when_the_connection_is_lost(own_nats_server: NatsServer) -> None:
+    async with await connect(own_nats_server.url, "test") as bus:
+        await bus.subscribe("mute", _mute)
+        asking = asyncio.create_task(bus.request("mute", timeout_s=60))
+        await eventually(lambda: bus.client.stats["in_msgs"] > 0, within_s=5)
+        own_nats_server.kill()
+        with pytest.raises(Unavailable, match="lost before the answer"):
+            async with asyncio.timeout(5):
+                await asking
+
+
+async def test_a_request_made_while_the_server_is_away_waits_within_its_deadline(own_nats_server: NatsServer) -> None:
+    async with await connect(own_nats_server.url, "test") as bus:
+        own_nats_server.kill()
+        await eventually(lambda: not bus.is_connected, within_s=5)
+        with pytest.raises(Unavailable, match="away"):
+            await bus.request("$JS.API.INFO", timeout_s=0.2)
+        asking = asyncio.create_task(bus.api("INFO"))
+        await asyncio.to_thread(own_nats_server.start)
+        assert isinstance(await asking, dict)
+
+
+async def test_no_answer_within_the_deadline_is_unavailable(bus: Bus) -> None:
+    await bus.subscribe("mute", _mute)
+    began = time.monotonic()
+    with pytest.raises(Unavailable, match=r"no answer to mute within 0\.2 s"):
+        await bus.request("mute", timeout_s=0.2)
+    assert time.monotonic() - began < 2
+
+
+async def test_a_subject_nobody_listens_on_is_unavailable_at_once(bus: Bus) -> None:
+    with pytest.raises(Unavailable, match="nobody answers"):
+        await bus.request("nobody.there", timeout_s=60)
+
+
+async def test_a_server_that_is_not_there_is_unavailable_and_the_password_stays_secret() -> None:
+    with pytest.raises(Unavailable) as refused:
+        await connect(f"nats://someone:secret@127.0.0.1:{free_port()}", "test", timeout_s=0.3)
+    assert "127.0.0.1" in str(refused.value)
+    assert "secret" not in str(refused.value)
+    assert redacted("nats://a:b@h:1,nats://c@g:2") == "nats://h:1,nats://g:2"
+
+
+async def test_the_size_check_counts_headers_and_the_largest_message_passes(bus: Bus) -> None:
+    limit = bus.client.max_payload - SIZE_RESERVE_BYTES
+    headers = {"Nats-Msg-Id": "x" * 64}
+    overhead = len("NATS/1.0\r\nNats-Msg-Id: \r\n\r\n") + 64
+
+    async def sizes(msg: Msg) -> None:
+        await bus.publish(msg.reply, str(len(msg.data)).encode())
+
+    await bus.subscribe("size", sizes)
+    largest = await bus.request("size", b"x" * (limit - overhead), headers=headers)
+    assert int(largest.data) == limit - overhead
+    with pytest.raises(InvalidCommand) as refused:
+        await bus.publish("size", b"x" * (limit - overhead + 1), headers=headers)
+    assert refused.value.details == {"bytes": limit + 1, "max_bytes": limit}
+    with pytest.raises(InvalidCommand, match="not a subject"):
+        await bus.publish("a b")
+    assert bus.is_connected
+
+
+async def test_a_cancelled_request_leaves_nothing_behind(bus: Bus) -> None:
+    await bus.subscribe("mute", _mute)
+    asking = asyncio.create_task(bus.request("mute"))
+    await eventually(lambda: bus._waiting, within_s=5)
+    asking.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
+    assert not bus._waiting
+
+
+@pytest.mark.parametrize("server", ["there", "away"])
+async def test_close_ends_every_task_and_request(own_nats_server: NatsServer, server: str) -> None:
+    bus = await connect(own_nats_server.url, "test")
+    await bus.subscribe("mute", _mute)
+    asking = asyncio.create_task(bus.request("mute"))
+    await eventually(lambda: bus._waiting, within_s=5)
+    if server == "away":
+        own_nats_server.kill()
+        await eventually(lambda: not bus.is_connected, within_s=5)
+    await bus.close()
+    await bus.close()
+    with pytest.raises(Unavailable):
+        await asking
+    with pytest.raises(Unavailable, match="closed"):
+        await bus.request("mute")
+    await bus.wait_closed()
+    assert asyncio.all_tasks() == {asyncio.current_task()}

@@ -1,0 +1,83 @@
+"""Streams and buckets as data, and making a server have them."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from actors.config import QueueConfig
+from actors.errors import Unavailable
+from actors.messages.ids import SessionKey
+from gateway.connection import Bus, Refused, connect
+from gateway.jobs import JetStreamJobLog, JobWriter
+from gateway.streams import StreamSpec, declared, ensure
+from tests.gateway.building import make_job
+from tests.support.nats import NatsServer
+
+pytestmark = pytest.mark.nats
+
+
+async def _config(bus: Bus, name: str) -> dict[str, object]:
+    info = await bus.api(f"STREAM.INFO.{name}")
+    assert not isinstance(info, Refused)
+    config: dict[str, object] = info["config"]
+    return config
+
+
+async def _names(bus: Bus) -> list[str]:
+    listed = await bus.api("STREAM.NAMES")
+    assert not isinstance(listed, Refused)
+    return sorted(listed["streams"])
+
+
+def test_nothing_grows_without_a_bound() -> None:
+    for spec in declared():
+        assert 0 < spec.max_bytes <= 4 * 2**30
+        assert spec.max_age_s > 0 or spec.max_per_subject > 0
+
+
+async def test_many_gateways_may_set_up_one_server_at_once_and_again(own_nats_server: NatsServer) -> None:
+    async with AsyncExitStack() as stack:
+        buses = [await stack.enter_async_context(await connect(own_nats_server.url, "gateway")) for _ in range(4)]
+        await asyncio.gather(*(ensure(bus) for bus in buses))
+        await ensure(buses[0])
+        assert await _names(buses[0]) == sorted(spec.name for spec in declared())
+        for spec in declared():
+            wanted, held = spec.config(), await _config(buses[0], spec.name)
+            assert {name: held.get(name, False) for name in wanted} == wanted
+
+
+async def test_a_changed_bound_is_carried_out(own_nats_server: NatsServer) -> None:
+    async with await connect(own_nats_server.url, "gateway") as bus:
+        await ensure(bus)
+        await ensure(bus, declared(QueueConfig(max_waiting_per_lane=7)))
+        assert (await _config(bus, "WA_JOBS"))["max_msgs_per_subject"] == 7
+
+
+async def test_a_server_with_little_room_gets_smaller_streams_and_a_warning_and_keeps_its_jobs(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, key: SessionKey
+) -> None:
+    with NatsServer(tmp_path, max_file_store="1GB") as server:
+        async with await connect(server.url, "gateway") as bus:
+            await ensure(bus)
+            assert (await _config(bus, "WA_JOBS"))["max_bytes"] == 512 * 2**20
+            assert "JetStream has no room for 7392 MiB: all streams are bounded to 1/8 of that" in caplog.text
+            await JobWriter(bus, QueueConfig()).publish(make_job(key))
+            await ensure(bus)
+            assert (await _config(bus, "WA_JOBS"))["max_bytes"] == 512 * 2**20
+            assert await _names(bus) == sorted(spec.name for spec in declared())
+            assert len(await JetStreamJobLog(bus, key).read("normal", 0, 2)) == 1
+
+
+async def test_a_server_without_room_is_named(tmp_path: Path) -> None:
+    with NatsServer(tmp_path, max_file_store="20MB") as server:
+        async with await connect(server.url, "gateway") as bus:
+            with pytest.raises(Unavailable, match=r"no room for \d+ MiB; raise max_file_store"):
+                await ensure(bus)
+
+
+async def test_what_the_server_will_not_have_is_named(bus: Bus) -> None:
+    overlapping = StreamSpec("WA_OTHER", ("wa.*.job.>",), 2**20, "old")
+    with pytest.raises(Unavailable, match="JetStream refused stream WA_OTHER: subjects overlap"):
+        await ensure(bus, [overlapping])
