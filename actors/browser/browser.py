@@ -1,0 +1,62 @@
+"""The real ``Browser`` of ``actors.ports``: opens Chromium on one session's profile.
+
+Importing it imports no playwright: that waits until a browser opens.
+"""
+
+from collections.abc import Callable
+
+from actors.browser.driver import shares
+from actors.browser.launching import launch
+from actors.browser.page import WhatsAppPage
+from actors.browser.profile import Profile
+from actors.config import SessionConfig
+from actors.core.facts import Fact
+from actors.errors import BrowserLaunchFailed
+from actors.messages.ids import SessionKey
+from actors.ports import OpenRequest
+
+
+class ChromiumBrowser:
+    """Opens browsers on the profile of one session."""
+
+    def __init__(self, key: SessionKey, config: SessionConfig) -> None:
+        self._key = key
+        self._config = config
+        self._profile = Profile(config.sessions_path, key)
+
+    async def open(self, request: OpenRequest, on_fact: Callable[[Fact], None]) -> WhatsAppPage:
+        """Launch, inject, load and check. Facts come to ``on_fact`` on the event loop, none after ``close``.
+
+        Raises:
+            ProfileInUse: Another live process holds the profile.
+            BrowserLaunchFailed: The browser did not start, or the page or wa-js did not load.
+        """
+        if request.key != self._key:
+            raise BrowserLaunchFailed(f"asked to open {request.key} on the profile of {self._key}")
+        await self._profile.acquire()
+        try:
+            driver = await shares().take()
+        except BaseException:
+            self._profile.release()
+            raise
+        try:
+            running = await launch(driver, self._profile, self._config.browser, request.proxy)
+        except BaseException:
+            await shares().give_back(driver)
+            self._profile.release()
+            raise
+        page = WhatsAppPage(running, driver, self._profile, self._config, on_fact)
+        try:
+            await page.start()
+        except BaseException:
+            await page.close()
+            raise
+        return page
+
+    def generation(self) -> str:
+        """Return the random id of the profile's content; makes profile and id where there is none."""
+        return self._profile.generation()
+
+    async def quarantine(self) -> None:
+        """Move the profile aside (after a logout); it is deleted after 7 days."""
+        await self._profile.quarantine()

@@ -1,0 +1,122 @@
+"""Launching a browser on a profile: flags, proxy, permission, injection. Ends what it started if a step fails."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote, urlsplit
+
+from actors.browser import process
+from actors.browser.driver import Driver
+from actors.browser.finding import find_browser, major_version
+from actors.browser.flags import launch_args
+from actors.browser.injection import init_script
+from actors.browser.process import ProcessId
+from actors.browser.profile import Profile
+from actors.config import BrowserConfig
+from actors.errors import BrowserLaunchFailed
+
+if TYPE_CHECKING:
+    from playwright.async_api import BrowserContext, ProxySettings
+
+_KILL_TIMEOUT_S: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A launched browser."""
+
+    context: "BrowserContext"
+    process: ProcessId
+    """The browser's main process."""
+    script: str
+    """What is to be injected into its pages."""
+
+
+async def launch(driver: Driver, profile: Profile, config: BrowserConfig, proxy: str | None) -> Running:
+    """Launch a browser on a profile.
+
+    Raises:
+        BrowserLaunchFailed: There is no browser or bundle, or it did not start in time.
+    """
+    executable = find_browser(config.executable)
+    script = init_script(config.bundle_path)
+    args = launch_args(executable, major_version=await major_version(executable), extra=config.extra_args)
+    options: Mapping[str, Any] = {
+        "executable_path": executable,
+        "headless": True,
+        "args": args,
+        "chromium_sandbox": config.sandbox,
+        "proxy": proxy_settings(proxy) if proxy else None,
+        "no_viewport": True,
+        "timeout": config.launch_timeout_s * 1_000,
+        # The session ends its browser itself; a signal to the driver must not end it first.
+        "handle_sigint": False,
+        "handle_sigterm": False,
+        "handle_sighup": False,
+    }
+    profile.record_owner([])
+    try:
+        async with asyncio.timeout(config.launch_timeout_s + 1):
+            context = await _persistent_context(driver, profile, options)
+    except TimeoutError as exc:
+        await end_processes(profile)
+        raise BrowserLaunchFailed(f"{executable} did not start in {config.launch_timeout_s:g} s") from exc
+    except BaseException:
+        await end_processes(profile)
+        raise
+    return Running(context, _main_process(profile), script)
+
+
+async def _persistent_context(driver: Driver, profile: Profile, options: Mapping[str, Any]) -> "BrowserContext":
+    from playwright.async_api import Error  # noqa: PLC0415 - loaded with the driver
+
+    try:
+        return await driver.playwright.chromium.launch_persistent_context(profile.browser_folder, **options)
+    except Error as exc:
+        text = str(exc).strip()
+        raise BrowserLaunchFailed(
+            f"{options['executable_path']} did not start: {text.splitlines()[0][:300]}", {"output": text[-1_500:]}
+        ) from exc
+
+
+def _main_process(profile: Profile) -> ProcessId:
+    """Return the browser's main process: the parent of all others on its profile, so the oldest."""
+    found = process.users_of_profile(profile.browser_folder)
+    if not found:
+        raise BrowserLaunchFailed("the browser ended as soon as it had started")
+    return min(found, key=lambda one: one[1])
+
+
+async def end_processes(profile: Profile) -> None:
+    """Kill whatever runs on a profile that we hold."""
+    left = await asyncio.to_thread(process.users_of_profile, profile.browser_folder)
+    process.kill(left)
+    await process.wait_gone(left, _KILL_TIMEOUT_S)
+
+
+async def grant_storage(context: "BrowserContext", web_url: str) -> None:
+    """Make the site's storage persistent, which WhatsApp Web may demand.
+
+    Playwright's ``grant_permissions`` does not know the name; without it ``navigator.storage.persist()`` is false in a
+    headless browser, and WhatsApp Web was seen to log itself out (``acquire-persistent-storage-denied``).
+    """
+    parts = urlsplit(web_url)
+    if context.browser is None:
+        raise BrowserLaunchFailed("the browser ended while it was prepared")
+    # A session of the browser, never detached: Chromium takes the permission back with the session that granted it.
+    session = await context.browser.new_browser_cdp_session()
+    permission = {"name": "persistent-storage"}
+    origin = f"{parts.scheme}://{parts.netloc}"
+    await session.send("Browser.setPermission", {"permission": permission, "setting": "granted", "origin": origin})
+
+
+def proxy_settings(proxy: str) -> "ProxySettings":
+    """Split a proxy address, whose user and password Chromium wants apart."""
+    parts = urlsplit(proxy)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    settings: ProxySettings = {"server": f"{parts.scheme}://{host}" + (f":{parts.port}" if parts.port else "")}
+    if parts.username:
+        settings["username"] = unquote(parts.username)
+        settings["password"] = unquote(parts.password or "")
+    return settings

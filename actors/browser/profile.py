@@ -1,0 +1,207 @@
+"""A session's profile on disk: one owner at a time, its content's id, and what becomes of it after a logout.
+
+Layout under the sessions' folder (all 0700, for it holds the login)::
+
+    <tenant>/<session>.lock              held for the browser's life (headless shell has no SingletonLock of its own,
+                                         and two browsers on one profile make WhatsApp log out)
+    <tenant>/<session>/browser/          Chromium's user data
+    <tenant>/<session>/generation        random id of the content
+    <tenant>/<session>/linked            there once the profile has held a login
+    <tenant>/<session>/owner.json        processes of the last browser; removed by a clean close
+    <tenant>/<session>/media/            files on their way into the page
+    .quarantine/<tenant>.<session>.<id>/ profiles after a logout, deleted after 7 days
+
+Session ids hold no dot, so none of these names can collide.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from actors.browser import process
+from actors.browser.process import ProcessId
+from actors.errors import ProfileInUse
+from actors.messages.ids import SessionKey
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+QUARANTINE: Final = ".quarantine"
+QUARANTINE_KEPT_S: Final = 7 * 86_400.0
+_PRIVATE: Final = 0o700
+_OLD_TREE_TIMEOUT_S: Final = 3.0
+"""How long the tree of a dead owner may take to end by itself: Chromium needs up to 0.5 s after its pipe closed."""
+_KILLED_TIMEOUT_S: Final = 5.0
+
+
+class Profile:
+    """The profile of one session."""
+
+    def __init__(self, sessions_path: Path, key: SessionKey) -> None:
+        self._sessions = sessions_path.absolute()
+        self.key = key
+        self.folder = self._sessions / key.tenant_id / key.session_id
+        self.browser_folder = self.folder / "browser"
+        self.media_folder = self.folder / "media"
+        self._lock: BaseFileLock | None = None
+
+    # ---- ownership ----
+
+    async def acquire(self) -> None:
+        """Take the profile: lock it, see the last browser's processes gone, clear what it left behind.
+
+        Raises:
+            ProfileInUse: Another live process holds it, or the last browser's processes cannot be ended.
+        """
+        self._take_lock()
+        try:
+            self.generation()
+            await self._end_old_tree()
+            await asyncio.to_thread(self._sweep)
+        except BaseException:
+            self.release()
+            raise
+
+    def release(self) -> None:
+        """Give the profile up; nothing happens if it is not held."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def record_owner(self, processes: Sequence[ProcessId]) -> None:
+        """Write down which processes use the profile, for the next owner in case this one dies."""
+        record = {"owner_pid": os.getpid(), "processes": [list(one) for one in processes]}
+        _write_whole(self.folder / "owner.json", json.dumps(record))
+
+    def clear_owner(self) -> None:
+        """Say that the browser has ended in order."""
+        (self.folder / "owner.json").unlink(missing_ok=True)
+
+    def _take_lock(self) -> None:
+        from filelock import FileLock, Timeout  # noqa: PLC0415 - late, for the memory of an idle session
+
+        _private_folder(self.folder.parent)
+        lock = FileLock(self.folder.with_name(f"{self.key.session_id}.lock"), timeout=0)
+        try:
+            lock.acquire()
+        except Timeout as exc:
+            raise ProfileInUse(
+                f"the profile of {self.key} is held by another live process; stop that session first",
+                {"profile": str(self.key), "processes": [pid for pid, _ in self._recorded()]},
+            ) from exc
+        self._lock = lock
+
+    async def _end_old_tree(self) -> None:
+        """Wait for, then kill, processes of a browser whose owner died: we hold the lock, so they are orphans."""
+        if not (self.folder / "owner.json").exists():
+            return
+        old = sorted({*self._recorded(), *await asyncio.to_thread(process.users_of_profile, self.browser_folder)})
+        left = await process.wait_gone(process.alive(old), _OLD_TREE_TIMEOUT_S)
+        process.kill(left)
+        left = await process.wait_gone(left, _KILLED_TIMEOUT_S)
+        if left:
+            pids = [pid for pid, _ in left]
+            raise ProfileInUse(
+                f"processes {pids} of an earlier browser still use the profile of {self.key} and cannot be killed; "
+                "end them by hand",
+                {"profile": str(self.key), "processes": pids},
+            )
+        self.clear_owner()
+
+    def _recorded(self) -> list[ProcessId]:
+        try:
+            record = json.loads((self.folder / "owner.json").read_text())
+            return [(int(pid), float(started)) for pid, started in record["processes"]]
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            # A record cut short by a crash; the search by command line finds the processes just as well.
+            return []
+
+    # ---- the content's id ----
+
+    def generation(self) -> str:
+        """Return the id of the content; profile and id are made where there is no content."""
+        if self.browser_folder.is_dir():
+            with contextlib.suppress(FileNotFoundError):
+                text = (self.folder / "generation").read_text().strip()
+                if text:
+                    return text
+        _private_folder(self.folder)
+        _private_folder(self.browser_folder)
+        return self.renew_generation()
+
+    def renew_generation(self) -> str:
+        """Give the content a new id: what an older login sent cannot be looked up in it any more."""
+        generation = secrets.token_hex(16)
+        _write_whole(self.folder / "generation", generation)
+        return generation
+
+    def note_link(self, *, fresh: bool) -> None:
+        """Note that the page holds a login.
+
+        Args:
+            fresh: It was linked just now. Over the remains of an earlier login the content is new (WhatsApp clears its
+                database at a logout), so its id changes: a lookup that finds nothing proves nothing about older sends.
+        """
+        marker = self.folder / "linked"
+        if fresh and marker.exists():
+            self.renew_generation()
+        marker.touch(mode=0o600)
+
+    # ---- private files ----
+
+    def new_media_folder(self) -> Path:
+        """Make a private folder for one file on its way into the page."""
+        folder = self.media_folder / secrets.token_hex(8)
+        _private_folder(self.media_folder)
+        folder.mkdir(mode=_PRIVATE)
+        return folder
+
+    def _sweep(self) -> None:
+        shutil.rmtree(self.media_folder, ignore_errors=True)
+        quarantine = self._sessions / QUARANTINE
+        if not quarantine.is_dir():
+            return
+        oldest = time.time() - QUARANTINE_KEPT_S
+        for entry in quarantine.iterdir():
+            if entry.stat().st_mtime < oldest:
+                shutil.rmtree(entry, ignore_errors=True)
+
+    async def quarantine(self) -> None:
+        """Move the profile aside; nothing happens if there is none.
+
+        Raises:
+            ProfileInUse: A live browser uses it.
+        """
+        if self._lock is not None:
+            raise ProfileInUse(f"the profile of {self.key} is in use by this process; close its page first")
+        if not self.folder.exists():
+            return
+        await self.acquire()
+        try:
+            target = self._sessions / QUARANTINE / f"{self.key.tenant_id}.{self.key.session_id}.{self.generation()}"
+            _private_folder(target.parent)
+            self.folder.rename(target)
+            os.utime(target)
+        finally:
+            self.release()
+
+
+def _private_folder(folder: Path) -> None:
+    folder.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Write a small file so that a crash leaves the old or the new one, never a part."""
+    part = path.with_name(f"{path.name}.new")
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    part.rename(path)
