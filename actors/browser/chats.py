@@ -54,11 +54,10 @@ async def send(
         sent = await calls.run(operation, argument, timeout_s=deadline.left_s, load=load)
     except OperationFailed as exc:
         raise SendFailed(f"the message was not sent: {exc.message}", {"code": exc.code, "to": chat.chat_id}) from exc
-    if sent["result"] == _OK:
-        return Sent(sent["id"] or full_key, max(1, sent["ack"]))
-    return Sent(
-        sent["id"] or full_key, sent["ack"], None if sent["ack"] >= 1 else (sent["result"] or "not acknowledged")
-    )
+    message_id, ack, result = sent["id"] or full_key, sent["ack"], sent["result"]
+    if result == _OK:
+        return Sent(message_id, max(1, ack))
+    return Sent(message_id, ack, None if ack >= 1 else result or "not acknowledged")
 
 
 def _operation(prepared: Prepared) -> tuple[str, dict[str, Any]]:

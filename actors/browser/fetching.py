@@ -11,7 +11,7 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -113,17 +113,13 @@ async def _follow(url: str, target: Path, config: MediaConfig) -> Fetched:
             _check_url(url, config)
             async with http.get(url, allow_redirects=False) as response:
                 if response.status in _REDIRECTS and "Location" in response.headers:
-                    url = str(response.url.join(_location(response)))
+                    url = urljoin(url, response.headers["Location"])
                     continue
                 if response.status != _OK:
                     raise _rejected(url, "status", f"answered {response.status}", {"got": response.status})
                 await _store(url, response, target, config)
                 return Fetched(response.headers.get("Content-Type"), _name_of(url))
     raise _rejected(url, "redirects", f"was redirected more than {config.max_redirects} times")
-
-
-def _location(response: aiohttp.ClientResponse) -> "aiohttp.client.URL":
-    return type(response.url)(response.headers["Location"])
 
 
 def _check_url(url: str, config: MediaConfig) -> None:

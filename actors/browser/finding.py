@@ -98,15 +98,14 @@ async def major_version(path: Path) -> int:
         BrowserLaunchFailed: It does not run, or names no version.
     """
     known = _known_versions()
-    identity = (str(path), path.stat().st_mtime)
-    if identity not in known:
-        known[identity] = _major(path, await _version_text(path))
-    return known[identity]
+    if path not in known:
+        known[path] = _major(path, await _version_text(path))
+    return known[path]
 
 
 @lru_cache(maxsize=1)
-def _known_versions() -> dict[tuple[str, float], int]:
-    """Versions asked in this process; one entry per browser build used."""
+def _known_versions() -> dict[Path, int]:
+    """Versions asked in this process; one entry per program used."""
     return {}
 
 

@@ -50,7 +50,7 @@ def launch_args(executable: Path, *, major_version: int, extra: tuple[str, ...] 
 def user_agent(major_version: int) -> str:
     """Return the user agent of a Chrome with a window.
 
-    Headless browsers name themselves ``HeadlessChrome``, which WhatsApp Web answers with its "use another browser" page.
+    Headless browsers name themselves ``HeadlessChrome``, which WhatsApp Web answers with "use another browser".
     """
     return (
         "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) "

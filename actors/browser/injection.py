@@ -43,7 +43,7 @@ def init_script(bundle: Path | None) -> str:
         wa_js = path.read_text(encoding="utf-8")
     except OSError as exc:
         raise BrowserLaunchFailed(
-            f"the wa-js bundle {path} cannot be read ({exc.strerror}); run `make setup`, or set its path in the settings"
+            f"the wa-js bundle {path} is unreadable ({exc.strerror}); run `make setup`, or name another in the settings"
         ) from exc
     ours = [(_FOLDER / "scripts" / name).read_text(encoding="utf-8") for name in ("bridge.js", "chats.js")]
     body = "\n;\n".join([_SETTINGS, wa_js, *ours])

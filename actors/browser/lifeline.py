@@ -1,7 +1,7 @@
 """Bounded calls: every call into a page ends by its answer, its deadline, or the end of what it was made to.
 
-The one place that translates Playwright's errors (``PageUnresponsive``, ``PageCrashed``, ``BrowserGone``). Playwright is
-imported late, by whoever made the call already.
+The one place that translates Playwright's errors: to ``PageUnresponsive``, ``PageCrashed`` or ``BrowserGone``.
+Playwright is imported late: whoever makes a call has loaded it.
 """
 
 import asyncio
@@ -61,7 +61,8 @@ class Lifeline:
             raise _again(self.failure)
         task = asyncio.ensure_future(calling)
         try:
-            await asyncio.wait({task, self._ended}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+            waiting: set[asyncio.Future[Any]] = {task, self._ended}
+            await asyncio.wait(waiting, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
             if task.done():
                 return await self._result(what, task)
         finally:
@@ -73,14 +74,13 @@ class Lifeline:
         raise PageUnresponsive(f"{what}: no answer from the page in {timeout_s:g} s", {"call": what})
 
     async def _result(self, what: str, task: "asyncio.Future[T]") -> T:
-        from playwright.async_api import Error  # noqa: PLC0415 - loaded already
-        from playwright.async_api import TimeoutError as PlaywrightTimeout
+        from playwright import async_api  # noqa: PLC0415 - loaded already
 
         try:
             return task.result()
-        except PlaywrightTimeout as exc:
+        except async_api.TimeoutError as exc:
             raise PageUnresponsive(f"{what}: {_first_line(exc)}", {"call": what}) from exc
-        except Error as exc:
+        except async_api.Error as exc:
             text = str(exc)
             if any(sign in text for sign in _PAGE_GONE):
                 raise PageCrashed(f"{what}: the page ended under the call ({_first_line(exc)})") from exc

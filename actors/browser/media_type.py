@@ -30,8 +30,9 @@ _CONTAINERS: Final = frozenset({"application/zip", "application/x-ole-storage"})
 _CONTAINED: Final = (
     "application/vnd.", "application/msword", "application/epub", "application/java-archive", "application/x-",
 )  # fmt: skip
-_BOTH_WAYS: Final = (frozenset({"audio", "video"}),)
+_TIMED: Final = frozenset({"audio", "video"})
 """Families whose containers (mp4, ogg, webm, 3gp) hold either."""
+_TEXTUAL: Final = ("json", "xml", "javascript", "yaml", "csv", "sql", "rtf")
 _HTML_SIGNS: Final = (b"<!doctype html", b"<html", b"<head", b"<body", b"<script")
 
 
@@ -107,18 +108,21 @@ def _fits(real: str, claim: str) -> bool:
     if real == claim:
         return True
     families = frozenset({_family(real), _family(claim)})
-    if len(families) == 1 and families <= {*_FAMILIES}:
-        return _SVG not in {real, claim}
-    if families in _BOTH_WAYS:
-        return True
-    if _family(claim) in _FAMILIES or _family(real) in _FAMILIES or real == _HTML:
-        # "application/ogg" is what some servers call a voice message.
-        return claim == "application/ogg" and _family(real) in _FAMILIES
+    if families & {*_FAMILIES} or real == _HTML:
+        return _fits_by_family(real, claim, families)
     if real in _CONTAINERS:
         return claim.startswith(_CONTAINED) or claim in _CONTAINERS
     if real == _PLAIN:
-        return _family(claim) == "text" or claim.endswith(("json", "xml", "javascript", "yaml", "csv", "sql", "rtf"))
+        return _family(claim) == "text" or claim.endswith(_TEXTUAL)
     return real == UNKNOWN and not _recognisable(claim)
+
+
+def _fits_by_family(real: str, claim: str, families: frozenset[str]) -> bool:
+    """Judge pictures, sound, video and web pages, where one family must not pass for another."""
+    if len(families) == 1:
+        return families <= {*_FAMILIES} and _SVG not in {real, claim}
+    # "application/ogg" is what some servers call a voice message.
+    return families == _TIMED or (claim == "application/ogg" and bool(families & _TIMED))
 
 
 def _recognisable(claim: str) -> bool:

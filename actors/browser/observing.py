@@ -1,8 +1,8 @@
 """From the page's reports to facts: a pure reducer, fed by the binding and by probes.
 
-Theory of operation: ``scripts/bridge.js`` reports the whole state whenever it changes (edges of any event, and the level
-at every probe), so a lost edge heals by itself. A fact is the difference between two states. Reports of an older page
-load, or older than one already seen, are dropped. May not import playwright.
+Theory of operation: ``scripts/bridge.js`` reports the whole state whenever it changes (at the edges of any event, and
+the level at every probe), so a lost edge heals by itself. A fact is the difference between two states. Reports of an
+older page load, or older than one already seen, are dropped. May not import playwright.
 """
 
 from collections.abc import Mapping
@@ -86,25 +86,26 @@ class PageObserver:
         if report["load"] != self.load or report["number"] <= self._number:
             return NOTHING
         self._number = report["number"]
+        if kind == "state":
+            return self._state(data)
+        return Observed(self._facts(kind, data), injected=kind == "injected")
+
+    def _facts(self, kind: str, data: Mapping[str, Any]) -> tuple[Fact, ...]:
+        facts: tuple[Fact, ...] = ()
         match kind:
-            case "state":
-                return self._state(data)
-            case "injected":
-                return Observed(injected=True)
             case "qr":
-                return Observed(self._qr_facts(data))
+                facts = self._qr_facts(data)
             case "qr_idle":
-                return Observed((QrIdle(),))
+                facts = (QrIdle(),)
             case "code":
-                return Observed((CodeShown(data["code"], data["phone"] or "", self._code_ttl_s),))
+                facts = (CodeShown(data["code"], data["phone"] or "", self._code_ttl_s),)
             case "logout":
-                return Observed(self._login_ended(data["reason"]))
+                facts = self._login_ended(data["reason"])
             case "fate":
-                return Observed(self._fate(data))
+                facts = self._fate(data)
             case "ack":
-                return Observed((AckChanged(tuple(data["ids"]), data["chat"] or "", int(data["ack"])),))
-            case _:
-                return NOTHING
+                facts = (AckChanged(tuple(data["ids"]), data["chat"] or "", int(data["ack"])),)
+        return facts
 
     def _hello(self, load: str, data: Mapping[str, Any]) -> Observed:
         facts: list[Fact] = []
