@@ -61,6 +61,13 @@ def command_subject(tenant_id: str, session_id: str | None, command: str) -> str
     return f"wa.{_id('tenant', tenant_id)}.cmd.{_id('session', session_id)}.{command}"
 
 
+def check_ids(tenant_id: str, session_id: str | None = None) -> None:
+    """Refuse what can't be an id, and so could change the meaning of a subject. Raises ``InvalidCommand``."""
+    _id("tenant", tenant_id)
+    if session_id is not None:
+        _id("session", session_id)
+
+
 def _expect(fits: bool, subject: str, shape: str) -> None:  # noqa: FBT001 - reads like an assertion
     if not fits:
         raise InvalidCommand(

@@ -134,13 +134,13 @@ _ADAPTER: Final[TypeAdapter[Event]] = TypeAdapter(Event)
 
 
 def parse_event(body: bytes) -> Event:
-    """Validate an event from the wire.
+    """Validate an event from the wire; fields that a newer version added are ignored.
 
     Raises:
         InvalidCommand: It is no event of this version of wafleet.
     """
     try:
-        return _ADAPTER.validate_json(body)
+        return _ADAPTER.validate_json(body, extra="ignore")
     except ValidationError as exc:
         raise InvalidCommand(f"not an event this version knows: {body[:200]!r}", {"field": "event"}) from exc
 

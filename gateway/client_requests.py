@@ -1,0 +1,123 @@
+"""A tenant's requests: sent to whichever gateway is there, repeated where that is safe, answered or raised by code.
+
+Imports the connection and the messages.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Any, Final, TypeVar
+
+import orjson
+from nats.aio.msg import Msg
+from nats.micro.request import ERROR_CODE_HEADER
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from actors.clock import SystemClock
+from actors.errors import Unavailable
+from actors.messages.commands import parse_command
+from actors.messages.replies import ErrorReply
+from gateway.connection import Bus
+from gateway.failures import error_of
+from gateway.subjects import command_subject
+
+R = TypeVar("R", bound=BaseModel)
+
+TRY_S: Final = 5.0
+"""How long one try may take before the request is sent again, to another gateway perhaps."""
+TRY_S_BY_COMMAND: Final[Mapping[str, float]] = {
+    "session.start": 21.0,
+    "session.stop": 21.0,
+    "session.restart": 21.0,
+    "session.logout": 21.0,
+    "session.pause": 21.0,
+    "session.resume": 21.0,
+    "session.screenshot": 16.0,
+    "contact.check": 16.0,
+}
+"""Commands on which the gateway itself waits for an actor longer than ``TRY_S``."""
+NEVER_REPEATED: Final = frozenset({"session.restart"})
+"""A second one would restart the session a second time."""
+_FIRST_PAUSE_S: Final = 0.05
+_MAX_PAUSE_S: Final = 1.0
+
+_log = logging.getLogger("wafleet.client")
+
+
+class Requests:
+    """Puts commands to the gateways of one tenant."""
+
+    def __init__(self, bus: Bus, tenant_id: str, timeout_s: float) -> None:
+        self._bus: Final = bus
+        self._tenant_id: Final = tenant_id
+        self._timeout_s: Final = timeout_s
+        self._clock: Final = SystemClock()
+
+    async def ask(
+        self,
+        reply: type[R],
+        command: str,
+        session_id: str | None,
+        fields: Mapping[str, Any] | None = None,
+        *,
+        timeout_s: float | None = None,
+        try_s: float | None = None,
+    ) -> R:
+        """Put one command and return its reply.
+
+        Args:
+            reply: The model of the reply; fields that this version does not know are ignored.
+            command: E.g. ``session.start``.
+            session_id: The session; None for a command about the whole tenant.
+            fields: The body; None values are left out.
+            timeout_s: Deadline of all tries together; the client's own by default.
+            try_s: Deadline of one try.
+
+        Raises:
+            WafleetError: The class that fits the error's code; ``Unavailable`` where no gateway answered in time.
+        """
+        said = {name: value for name, value in (fields or {}).items() if value is not None}
+        body = orjson.dumps(said)
+        parse_command(command, body)  # what is wrong is told here, by the same rules, without a round trip
+        subject = command_subject(self._tenant_id, session_id, command)
+        msg = await self._answered(
+            subject,
+            body,
+            command,
+            timeout_s=self._timeout_s if timeout_s is None else timeout_s,
+            try_s=try_s or TRY_S_BY_COMMAND.get(command, TRY_S),
+        )
+        try:
+            return TypeAdapter(reply).validate_json(msg.data, extra="ignore")
+        except ValidationError as exc:
+            raise Unavailable(f"{command}: the reply is not one this version can read: {msg.data[:200]!r}") from exc
+
+    async def _answered(self, subject: str, body: bytes, command: str, *, timeout_s: float, try_s: float) -> Msg:
+        """Ask until an answer comes; a gateway that says ``unavailable`` is asked again as well."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_s
+        pause = _FIRST_PAUSE_S
+        while True:
+            try:
+                msg = await self._bus.request(subject, body, timeout_s=min(try_s, deadline - loop.time()))
+                _raise_if_error(msg)
+            except Unavailable as exc:
+                if command in NEVER_REPEATED or loop.time() + pause >= deadline:
+                    raise Unavailable(
+                        f"no gateway carried out {command} within {timeout_s:g} s: {exc}", exc.details
+                    ) from exc
+                _log.debug("%s: asking again: %s", command, exc)
+            else:
+                return msg
+            await self._clock.sleep(pause)
+            pause = min(2 * pause, _MAX_PAUSE_S)
+
+
+def _raise_if_error(msg: Msg) -> None:
+    if not msg.headers or ERROR_CODE_HEADER not in msg.headers:
+        return
+    try:
+        failure = TypeAdapter(ErrorReply).validate_json(msg.data, extra="ignore")
+    except ValidationError as exc:
+        raise Unavailable(f"an error that this version cannot read: {msg.data[:200]!r}") from exc
+    raise error_of(failure.error)
