@@ -1,0 +1,41 @@
+"""A child's output: the last lines in memory, all of it in a file that cannot grow without a bound."""
+
+from collections import deque
+from pathlib import Path
+from typing import Final
+
+_MAX_FILE_BYTES: Final = 10 * 2**20
+_TAIL_LINES: Final = 20
+_MAX_LINE_BYTES: Final = 64 * 2**10
+
+
+class OutputLog:
+    """Takes a child's bytes, gives lines. At 10 MiB the file becomes ``<name>.1`` and a new one begins."""
+
+    def __init__(self, path: Path) -> None:
+        self.path: Final = path
+        self._tail: Final[deque[str]] = deque(maxlen=_TAIL_LINES)
+        self._partial = b""
+        self._size = 0
+
+    def feed(self, chunk: bytes) -> list[str]:
+        """Store a chunk and return the lines that it completes."""
+        self._store(chunk)
+        *whole, self._partial = (self._partial + chunk).split(b"\n")
+        if len(self._partial) > _MAX_LINE_BYTES:  # no line at all: hand it on in pieces
+            whole.append(self._partial)
+            self._partial = b""
+        lines = [line.decode(errors="replace").rstrip() for line in whole]
+        self._tail.extend(line for line in lines if line)
+        return lines
+
+    def tail(self) -> list[str]:
+        """Return the last lines."""
+        return list(self._tail)
+
+    def _store(self, chunk: bytes) -> None:
+        if self._size > _MAX_FILE_BYTES:
+            self.path.replace(self.path.with_name(self.path.name + ".1"))
+        with self.path.open("ab") as file:
+            file.write(chunk)
+            self._size = file.tell()

@@ -1,0 +1,166 @@
+"""A local Ray head: its ports, its folder, its environment and its process (DESIGN 7 "Ray facts that bite").
+
+Started by ``ray start --block``, never inside our own process: the raylet of an in-process ``ray.init()`` outlives a
+killed parent. Everything binds to 127.0.0.1 and without tokens, so it is this machine's alone; a cluster of several
+machines is made with cluster.yaml. Does not import ray.
+"""
+
+import os
+import shutil
+import sys
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import orjson
+import psutil
+
+from gateway.up.children import Child, PartFailed
+from gateway.up.ports import choose_port
+
+USUAL_DASHBOARD_PORT: Final = 8265
+DRIVER_ENVIRONMENT: Final = {
+    "RAY_AUTH_MODE": "disabled",
+    # Despite its name this is what keeps Ray (2.60) on the loopback interface, on Linux too: without it 127.0.0.1 is
+    # replaced by the machine's address and every port listens to the world (ray/_private/services.py).
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
+"""What each process that attaches to this head needs; Ray's own default differs between head and driver."""
+_HEAD_ENVIRONMENT: Final = {
+    **DRIVER_ENVIRONMENT,
+    # A lost node is found after 5 x 1 s instead of 15-65 s; 3 x 1 s would lose loaded ones.
+    "RAY_health_check_period_ms": "1000",
+    "RAY_health_check_timeout_ms": "1000",
+    "RAY_health_check_failure_threshold": "5",
+    "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",  # we drain before; Ray would wait 30 s for detached actors
+}
+_READY: Final = r"Ray runtime started"
+_START_TIMEOUT_S: Final = 90.0
+_STOP_GRACE_S: Final = 6.0
+_OBJECT_STORE_BYTES: Final = 80 * 2**20
+"""Close to Ray's minimum of 75 MiB: no data passes through it."""
+_MAX_SOCKET_PATH: Final = 107
+"""Of an AF_UNIX address on Linux."""
+_SOCKET_BELOW: Final = len("/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store.12345678")
+BYTES_PER_SESSION: Final = 400 * 2**20
+"""Worker, driver and a browser with a real WhatsApp page (250-500 MiB are reported for the latter)."""
+_MEMORY_SHARE: Final = 0.8
+_MAX_SESSIONS: Final = 500
+
+
+class RayHead:
+    """A Ray head node on this machine."""
+
+    def __init__(self, state: Path, *, sessions: int | None, dashboard_port: int) -> None:
+        """Prepare it.
+
+        Args:
+            state: The state folder; Ray's own lies elsewhere (see ``_folder``) with a link ``ray`` here.
+            sessions: Slots ``browser``; None: by free memory.
+            dashboard_port: Replaced by a free one where it is in use.
+        """
+        self._state: Final = state
+        self._sessions: Final = sessions or sessions_by_memory()
+        self._dashboard_port: Final = dashboard_port
+        self._folder: Path | None = None
+        self._child: Child | None = None
+        self.address = ""
+        self.dashboard_url = ""
+
+    @property
+    def child(self) -> Child:
+        """The process; there is one after ``start``."""
+        if self._child is None:
+            raise RuntimeError("Ray was not started")
+        return self._child
+
+    async def start(self) -> None:
+        """Start it and wait until drivers can attach. Raises ``PartFailed``."""
+        log = self._state / "logs" / "ray.log"
+        folder = self._folder = _make_folder(log)
+        link = self._state / "ray"
+        link.unlink(missing_ok=True)
+        link.symlink_to(folder, target_is_directory=True)
+        port, dashboard = choose_port(0), choose_port(self._dashboard_port)
+        self._child = Child(
+            "Ray",
+            [_executable(log), "start", "--head", "--block", *self._arguments(port, dashboard, folder)],
+            log=log,
+            environment={**_HEAD_ENVIRONMENT, "PYTHONPATH": python_path()},
+            grace_s=_STOP_GRACE_S,
+        )
+        await self._child.start()
+        await self._child.line(_READY, within_s=_START_TIMEOUT_S)
+        self.address = f"127.0.0.1:{port}"
+        self.dashboard_url = f"http://127.0.0.1:{dashboard}"
+
+    async def stop(self) -> None:
+        """End it, and delete its folder."""
+        if self._child is not None:
+            await self._child.stop()
+
+    def clean(self) -> None:
+        """Delete its folder; to be called when none of its processes is left."""
+        (self._state / "ray").unlink(missing_ok=True)
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _arguments(self, port: int, dashboard: int, folder: Path) -> list[str]:
+        options = {
+            "node-ip-address": "127.0.0.1",
+            "port": port,
+            "dashboard-host": "127.0.0.1",
+            "dashboard-port": dashboard,
+            "include-dashboard": "true",
+            # Ray's fixed defaults would collide with a second head on this machine; 0 lets it choose.
+            "ray-client-server-port": choose_port(0),
+            "dashboard-agent-listen-port": 0,
+            "dashboard-agent-grpc-port": 0,
+            "runtime-env-agent-port": 0,
+            "metrics-export-port": 0,
+            "min-worker-port": 0,
+            "max-worker-port": 0,
+            "num-cpus": 1,  # sessions ask for browser slots, not CPUs; each CPU would only start an idle worker
+            "resources": orjson.dumps({"browser": self._sessions}).decode(),
+            "object-store-memory": _OBJECT_STORE_BYTES,
+            "temp-dir": folder,
+            "log-style": "record",
+        }
+        return [text for name, value in options.items() for text in (f"--{name}", str(value))] + [
+            "--disable-usage-stats"
+        ]
+
+
+def sessions_by_memory() -> int:
+    """Return how many sessions this machine's free memory holds."""
+    free = psutil.virtual_memory().available
+    return max(1, min(_MAX_SESSIONS, int(free * _MEMORY_SHARE / BYTES_PER_SESSION)))
+
+
+def python_path() -> str:
+    """Return the search path on which workers find the packages, installed or not."""
+    root = str(Path(__file__).resolve().parents[2])
+    return os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
+
+
+def _make_folder(log: Path) -> Path:
+    """Make Ray's folder under the system's own for temporary files: its sockets bear no long path."""
+    folder = Path(tempfile.mkdtemp(prefix="wafleet-"))
+    length = len(str(folder)) + _SOCKET_BELOW
+    if length > _MAX_SOCKET_PATH:
+        with suppress(OSError):
+            folder.rmdir()
+        reason = f"cannot put its sockets under {folder.parent}: {length} characters, {_MAX_SOCKET_PATH} are allowed"
+        raise PartFailed("Ray", f"{reason}; set TMPDIR to a shorter path", (), log)
+    return folder
+
+
+def _executable(log: Path) -> Path:
+    beside = Path(sys.executable).with_name("ray")
+    if not beside.exists():
+        raise PartFailed(
+            "Ray", f"is not installed ({beside} is missing); run `make setup`, or set RAY_ADDRESS", (), log
+        )
+    return beside

@@ -1,0 +1,262 @@
+"""All parts of a running wafleet on one machine, in the order in which they need each other.
+
+Theory of operation. nats-server, Ray and the simulator start side by side (each only if it is not given by address),
+then the gateway, which attaches to them and brings the supervisor up. nats-server and the gateway lose nothing when
+they end, so they are started again within a restart budget; Ray holds the actors and the simulator its world in memory,
+so the end of either ends everything. Stopping goes the other way round: the gateway drains the fleet and leaves, then
+the rest. Every failure on the way, and every cancellation, comes through ``stop``.
+"""
+
+import asyncio
+import json
+import logging
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Final, Literal
+
+import psutil
+from filelock import FileLock, Timeout
+
+from actors.clock import SystemClock
+from actors.core.backoff import RestartBudget, RetryPolicy
+from gateway.settings import Settings
+from gateway.up.children import Child, PartFailed
+from gateway.up.descendants import reap_orphans
+from gateway.up.nats_server import NatsServer
+from gateway.up.ray_head import DRIVER_ENVIRONMENT, RayHead, python_path
+from gateway.up.state import Located, find_located, forget_located, write_located
+
+_GATEWAY_READY: Final = r"wafleet gateway ready"
+_GATEWAY_START_TIMEOUT_S: Final = 90.0
+_GATEWAY_STOP_GRACE_S: Final = 45.0
+"""It drains the fleet: every session ends what is in flight (20 s at most) and closes its browser."""
+_SIMULATOR_START_TIMEOUT_S: Final = 20.0
+_MAX_RESTARTS: Final = 5
+_RESTART_SPAN_S: Final = 60.0
+_REAP_EVERY_S: Final = 5.0
+
+_log = logging.getLogger("wafleet.up")
+
+Moment = Literal["starting", "ready", "given", "lost", "stopping"]
+Report = Callable[[str, Moment, str], None]
+"""Told of each part: its name, what happens, and an address or a reason."""
+
+
+class AlreadyRunning(Exception):
+    """Another ``wafleet up`` uses this state folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to start, and where."""
+
+    settings: Settings
+    state: Path
+    simulator: bool = False
+    nats_port: int = 0
+    dashboard_port: int = 0
+    """Preferred ports: one that is in use is replaced by a free one, 0 by any."""
+    simulator_knobs: tuple[str, ...] = ()
+    environment: tuple[tuple[str, str], ...] = ()
+    """Further variables for the gateway, and through it for the sessions."""
+    on_gateway_line: Callable[[str], None] | None = None
+
+
+class Stack:
+    """The parts of one ``wafleet up``. ``start``, ``watch``, and in every case ``stop``."""
+
+    def __init__(self, plan: Plan, report: Report) -> None:
+        self._plan: Final = plan
+        self._report: Final = report
+        self._clock: Final = SystemClock()
+        self._policy: Final = RetryPolicy(jitter=0.0, max_attempts=_MAX_RESTARTS)
+        self._ends: Final = AsyncExitStack()
+        self._nats: NatsServer | None = None
+        self._ray: RayHead | None = None
+        self._simulator: Child | None = None
+        self._gateway: Child | None = None
+
+    async def start(self) -> Located:
+        """Start everything and say where it is.
+
+        Raises:
+            AlreadyRunning: The state folder is in use.
+            PartFailed: A part did not come up; what had been started is still to be stopped.
+        """
+        self._take_state_folder()
+        try:
+            async with asyncio.TaskGroup() as starts:
+                nats = starts.create_task(self._start_nats())
+                ray = starts.create_task(self._start_ray())
+                page = starts.create_task(self._start_simulator())
+        except* PartFailed as failures:
+            raise failures.exceptions[0] from None
+        located = Located(
+            nats_url=nats.result(),
+            ray_address=ray.result(),
+            dashboard_url=None if self._ray is None else self._ray.dashboard_url,
+            whatsapp_web_url=page.result(),
+            pid=os.getpid(),
+            ray_environment={} if self._ray is None else dict(DRIVER_ENVIRONMENT),
+            started=psutil.Process().create_time(),
+        )
+        await self._start_gateway(located)
+        write_located(self._plan.state, located)
+        self._ends.callback(forget_located, self._plan.state)
+        return located
+
+    async def watch(self) -> None:
+        """Keep the parts running; returns never. Raises ``PartFailed`` when one ended for good."""
+        try:
+            async with asyncio.TaskGroup() as watches:
+                watches.create_task(self._reap())
+                if self._ray is not None:
+                    watches.create_task(self._expect_no_end(self._ray.child))
+                if self._simulator is not None:
+                    watches.create_task(self._expect_no_end(self._simulator))
+                if self._nats is not None:
+                    watches.create_task(self._restart(self._nats.child, self._nats.wait_ready))
+                if self._gateway is not None:
+                    watches.create_task(self._restart(self._gateway, self._wait_gateway))
+        except* PartFailed as failures:
+            raise failures.exceptions[0] from None
+
+    async def stop(self) -> None:
+        """End every part, the last started first."""
+        await self._ends.aclose()
+
+    def clean(self) -> None:
+        """Delete what is of no use once no process is left."""
+        if self._ray is not None:
+            self._ray.clean()
+
+    # --- starting ---------------------------------------------------------------------------------------------------
+
+    def _take_state_folder(self) -> None:
+        state = self._plan.state
+        state.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(state / "up.lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            running = find_located(state)
+            who = "" if running is None else f" (pid {running.pid}, NATS at {running.nats_url})"
+            raise AlreadyRunning(f"wafleet up runs already for {state.absolute()}{who}; stop it first") from None
+        self._ends.callback(lock.release)
+
+    async def _start_nats(self) -> str:
+        given = self._plan.settings.nats_url
+        if given is not None:
+            self._report("nats-server", "given", given)
+            return given
+        self._nats = NatsServer(self._plan.state, port=self._plan.nats_port)
+        self._ends.push_async_callback(self._end, "nats-server", self._nats)
+        self._report("nats-server", "starting", "")
+        await self._nats.start()
+        self._report("nats-server", "ready", self._nats.url)
+        return self._nats.url
+
+    async def _start_ray(self) -> str:
+        settings = self._plan.settings
+        if settings.ray_address is not None:
+            self._report("Ray", "given", settings.ray_address)
+            return settings.ray_address
+        self._ray = RayHead(
+            self._plan.state, sessions=settings.wafleet_max_sessions, dashboard_port=self._plan.dashboard_port
+        )
+        self._ends.push_async_callback(self._end, "Ray", self._ray)
+        self._report("Ray", "starting", "")
+        await self._ray.start()
+        self._report("Ray", "ready", f"{self._ray.address}, dashboard {self._ray.dashboard_url}")
+        return self._ray.address
+
+    async def _start_simulator(self) -> str:
+        if not self._plan.simulator:
+            return self._plan.settings.whatsapp_web_url
+        options = [text for knob in self._plan.simulator_knobs for text in ("--set", knob)]
+        self._simulator = Child(
+            "simulator",
+            [sys.executable, "-m", "simulator", "--port", "0", "--json", *options],
+            log=self._plan.state / "logs" / "simulator.log",
+            environment={"PYTHONPATH": python_path()},
+        )
+        self._ends.push_async_callback(self._end, "simulator", self._simulator)
+        self._report("simulator", "starting", "")
+        await self._simulator.start()
+        line = await self._simulator.line(r"^\{", within_s=_SIMULATOR_START_TIMEOUT_S)
+        url: str = json.loads(line)["url"]
+        self._report("simulator", "ready", url)
+        return url
+
+    async def _start_gateway(self, located: Located) -> None:
+        environment = {
+            "PYTHONPATH": python_path(),
+            "NATS_URL": located.nats_url,
+            "RAY_ADDRESS": located.ray_address,
+            "WHATSAPP_WEB_URL": located.whatsapp_web_url,
+            "WAFLEET_DRAIN_FLEET": "1",  # the fleet of this machine is ours: it ends with us
+            **located.ray_environment,
+            **dict(self._plan.environment),
+        }
+        self._gateway = Child(
+            "gateway",
+            [sys.executable, "-m", "gateway.main"],
+            log=self._plan.state / "logs" / "gateway.log",
+            environment=environment,
+            grace_s=_GATEWAY_STOP_GRACE_S,
+            on_line=self._plan.on_gateway_line,
+        )
+        self._ends.push_async_callback(self._end, "gateway", self._gateway)
+        self._report("gateway", "starting", "")
+        await self._gateway.start()
+        await self._wait_gateway()
+        self._report("gateway", "ready", "NATS service wafleet")
+
+    async def _wait_gateway(self) -> None:
+        if self._gateway is not None:
+            await self._gateway.line(_GATEWAY_READY, within_s=_GATEWAY_START_TIMEOUT_S)
+
+    # --- watching and ending ----------------------------------------------------------------------------------------
+
+    async def _expect_no_end(self, child: Child) -> None:
+        code = await child.ended()
+        self._report(child.name, "lost", f"ended with code {code}")
+        raise child.failure(f"ended with code {code}")
+
+    async def _restart(self, child: Child, wait_ready: Callable[[], Awaitable[None]]) -> None:
+        """Start a part again whenever it ends, within the budget."""
+        budget = RestartBudget(_MAX_RESTARTS, _RESTART_SPAN_S)
+        while True:
+            code = await child.ended()
+            self._report(child.name, "lost", f"ended with code {code}")
+            if not budget.try_restart(self._clock.monotonic()):
+                raise child.failure(f"ended {_MAX_RESTARTS + 1} times within {_RESTART_SPAN_S:g} s")
+            spent = budget.spent(self._clock.monotonic())
+            if spent > 1:  # the first time at once
+                await self._clock.sleep(self._policy.delay(spent - 1, Random(0)))  # noqa: S311 - no jitter asked
+            self._report(child.name, "starting", "")
+            await child.start()
+            try:
+                await wait_ready()
+            except PartFailed as failure:
+                _log.warning("%s", failure)
+                await child.stop()
+            else:
+                self._report(child.name, "ready", "again")
+
+    async def _reap(self) -> None:
+        """Collect the zombies that were adopted (see ``gateway.up.descendants``)."""
+        while True:
+            children = [part.child for part in (self._nats, self._ray) if part is not None]
+            children += [child for child in (self._simulator, self._gateway) if child is not None]
+            reap_orphans(child.pid for child in children if child.pid is not None)
+            await self._clock.sleep(_REAP_EVERY_S)
+
+    async def _end(self, name: str, part: NatsServer | RayHead | Child) -> None:
+        self._report(name, "stopping", "")
+        await part.stop()
