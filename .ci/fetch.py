@@ -5,6 +5,7 @@ Node from the package index runs npm and is deleted again. A browser that is ins
 """
 # ruff: noqa: INP001, S603 - a script, not a package; it starts only programs that it resolved itself
 
+import asyncio
 import base64
 import hashlib
 import os
@@ -13,10 +14,13 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
+from actors.browser.finding import find_browser, major_version
 from actors.config import WA_JS_SHA512, WA_JS_VERSION
+from actors.errors import BrowserLaunchFailed
+from gateway.settings import load_settings
 
 ROOT = Path(__file__).resolve().parent.parent
 BUNDLE = ROOT / "actors" / "browser" / "bundle"
@@ -25,7 +29,6 @@ MEMBERS = {
     "package/dist/wppconnect-wa.js.LICENSE.txt": "wppconnect-wa.js.LICENSE.txt",
     "package/LICENSE": "LICENSE",
 }
-VERSION_TIMEOUT_S = 30
 
 
 def main() -> None:
@@ -78,35 +81,17 @@ def _obtain_browser() -> Path:
         ("the system's package", _install_with_apt),
     ):
         if install is not None:
-            sys.stdout.write(f"set-up: no browser yet, trying {source}\n")
+            sys.stdout.write(f"set-up: no browser that starts, trying {source}\n")
             sys.stdout.flush()
             install()
-        for executable in _candidates():
-            if _starts(executable):
-                return executable
-    sys.exit("set-up: no browser: install chromium-headless-shell or chromium, or name one in WAFLEET_BROWSER")
-
-
-def _candidates() -> Iterator[Path]:
-    named = os.environ.get("WAFLEET_BROWSER", "auto")
-    if named != "auto":
-        yield Path(named)
-        return
-    for name in ("chromium-headless-shell", "chromium", "google-chrome", "google-chrome-stable", "chromium-browser"):
-        if (found := shutil.which(name)) is not None:
-            yield Path(found)
-    cache = Path(os.environ.get("PLAYWRIGHT_BROWSERS_PATH", Path.home() / ".cache" / "ms-playwright"))
-    yield from sorted(cache.glob("chromium_headless_shell-*/*/*headless*shell*"), reverse=True)
-
-
-def _starts(executable: Path) -> bool:
-    """Whether its shared libraries are there: a browser that lacks one fails at this."""
-    command = [str(executable), "--version"]
-    try:
-        answer = subprocess.run(command, check=False, capture_output=True, timeout=VERSION_TIMEOUT_S)
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    return answer.returncode == 0
+        try:
+            found = find_browser(load_settings().wafleet_browser)
+            asyncio.run(major_version(found))  # fails as well where a shared library is missing
+        except BrowserLaunchFailed as failure:
+            reason = failure.message
+        else:
+            return found
+    sys.exit(f"set-up: {reason}")
 
 
 def _install_with_playwright() -> None:
@@ -125,7 +110,7 @@ def _may_install() -> bool:
 
 
 def _run(command: Sequence[str], *, cwd: Path) -> None:
-    code = subprocess.run(command, check=False, cwd=cwd).returncode
+    code = subprocess.run(command, check=False, cwd=cwd, stdout=subprocess.DEVNULL).returncode
     if code:
         sys.exit(f"set-up: `{' '.join(command)}` ended with code {code}; mend what it says and run it again")
 
