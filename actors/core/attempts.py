@@ -132,12 +132,9 @@ def after_lookup(
         max_attempts: How many attempts a job gets.
     """
     last = record.attempts[-1]
-    if ack is not None and ack >= ACK_SENT:
-        return Settle("sent")
-    if ack == ACK_REFUSED:
-        return failed(SendFailed("WhatsApp refused the message"))
-    if ack is None and last.generation != here.generation:
-        return unconfirmed("the profile is not the one of the attempt, so its message can't be looked up")
+    known = _known_fate(ack, same_profile=last.generation == here.generation)
+    if known:
+        return known
     if refusal:
         return refuse(record, refusal)
     if here.made(last):
@@ -147,6 +144,15 @@ def after_lookup(
     if ack is None:
         return failed(SendFailed(f"not sent in {last.n} attempts", {"attempts": last.n}))
     return unconfirmed(f"not acknowledged in {last.n} attempts")
+
+
+def _known_fate(ack: int | None, *, same_profile: bool) -> Settle | None:
+    """Say what a lookup proves by itself; None where a repeat may be right."""
+    if ack is None and not same_profile:
+        return unconfirmed("the profile is not the one of the attempt, so its message can't be looked up")
+    if ack == ACK_REFUSED:
+        return failed(SendFailed("WhatsApp refused the message"))
+    return Settle("sent") if ack is not None and ack >= ACK_SENT else None
 
 
 def after_refusal(n: int, ack: int | None, error: SendFailed) -> Settle:

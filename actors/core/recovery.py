@@ -90,6 +90,11 @@ class Recovery:
         self.phase = Phase.WAITING
         return self._policy.delay(self.attempt, self._random)
 
+    def worsen(self, remedy: Remedy) -> None:
+        """Note while waiting for an attempt that more broke than was known."""
+        if remedy is Remedy.REOPEN:
+            self.remedy = remedy
+
     def begin_attempt(self) -> None:
         """Note that the counted attempt begins."""
         self.phase = Phase.TRYING

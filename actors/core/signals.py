@@ -1,7 +1,7 @@
 """What goes into a ``SessionCore`` and what comes out of it.
 
-Inputs are past-tense facts and commands; effects are imperatives that the shell carries out. All are frozen values, so a
-test reads like a conversation. Facts of the page (``actors.core.facts``) are inputs as they are. Pure.
+Inputs are past-tense facts and commands; effects are imperatives that the shell carries out. All are frozen values, so
+a test reads like a conversation. Facts of the page (``actors.core.facts``) are inputs as they are. Pure.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum, auto
 
 from actors.core.attempts import Settle
-from actors.core.facts import Fact
+from actors.core.facts import BrowserEnded, Fact, PageEnded
 from actors.core.lifecycle import State
 from actors.core.mailbox import Held, Read
 from actors.messages.events import SessionEventName
@@ -127,8 +127,8 @@ class Handled:
     fate: Fate
     called: bool
     """Whether the message may have reached the server: a send was called, or one of a former owner was found."""
-    silent: bool = False
-    """Whether the page let a deadline pass."""
+    failure: PageSilent | PageEnded | BrowserEnded | None = None
+    """What broke under it."""
 
 
 SessionInput = (
@@ -209,6 +209,8 @@ class HandleJob:
     """Bring a job as far as it may go."""
 
     held: Held
+    ready: bool
+    """Whether the page may be asked."""
     may_send: bool
     """Whether a place in the rate window is taken for it."""
     refusal: Settle | None = None

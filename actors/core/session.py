@@ -1,0 +1,220 @@
+"""The session core: every decision of a session, without a clock, a wire or a page.
+
+``handle(input, now)`` returns the effects the shell must carry out; ``next_deadline()`` says when to call again with
+``Tick`` although nothing happened. The core joins the machine (state, deadlines, attempts, pairing) and the dispatcher
+(mailbox, rate window, the job in flight). Pure: time and randomness are arguments.
+"""
+
+from random import Random
+from typing import Final
+
+from actors.config import SessionConfig
+from actors.core import lifecycle, signals
+from actors.core.dispatch import Dispatcher
+from actors.core.facts import (
+    AccountBlocked,
+    AckChanged,
+    ActionNeeded,
+    BrowserEnded,
+    CodeShown,
+    ConnectionLost,
+    Fact,
+    Linked,
+    PageEnded,
+    QrIdle,
+    QrShown,
+    Synced,
+    Unlinked,
+)
+from actors.core.lifecycle import Input, State
+from actors.core.machine import Cause, Machine
+from actors.core.recovery import Remedy
+from actors.core.signals import SessionEffect, SessionInput
+from actors.messages.records import DesiredSession
+
+READ_RETRY_S: Final = 1.0
+"""How long after a failed read the job log is read again."""
+_INPUT_OF: Final[dict[type[Fact], Input]] = {
+    QrIdle: Input.QR_IDLE,
+    QrShown: Input.QR_SHOWN,
+    Linked: Input.LINKED,
+    Synced: Input.SYNCED,
+    ConnectionLost: Input.CONNECTION_LOST,
+    Unlinked: Input.UNLINKED,
+    AccountBlocked: Input.ACCOUNT_BLOCKED,
+    ActionNeeded: Input.ACTION_NEEDED,
+    PageEnded: Input.BROWSER_CRASHED,
+    BrowserEnded: Input.BROWSER_CRASHED,
+}
+
+
+class SessionCore:
+    """One session's decisions."""
+
+    def __init__(self, desired: DesiredSession, config: SessionConfig, random: Random) -> None:
+        self._poll_every_s = config.poll_log_every_s
+        self._read_at: float | None = None
+        self._machine = Machine(desired, config, random)
+        self.pairing = self._machine.pairing
+        """The QR or code that is shown."""
+        self.dispatcher = Dispatcher(desired.rate_limit, window_per_lane=config.window_per_lane, paused=desired.paused)
+        self.phone_number = desired.phone_number
+        self.wid: str | None = None
+
+    @property
+    def state(self) -> State:
+        """What the session is doing."""
+        return self._machine.state
+
+    @property
+    def reason(self) -> str | None:
+        """Why the session is in its state."""
+        return self._machine.reason
+
+    @property
+    def ended(self) -> bool:
+        """Whether the end was reached; nothing has an effect any more."""
+        return self._machine.ended
+
+    @property
+    def reconnect_attempt(self) -> int:
+        """Number of the reconnect attempt that is waited for, made or was the last one."""
+        return self._machine.recovery.attempt if self.state in {State.RECONNECTING, State.FAILED} else 0
+
+    def handle(self, item: SessionInput, now: float) -> list[SessionEffect]:
+        """Take an input and decide.
+
+        Args:
+            item: What happened.
+            now: Monotonic seconds.
+
+        Returns:
+            Effects in the order in which they are to be carried out.
+
+        Raises:
+            InvalidTransition: The input is not allowed now; nothing changed.
+        """
+        self._machine.effects = []
+        if isinstance(item, signals.Handled):
+            self.dispatcher.end(item, now)
+        if not self.ended:
+            self._decide(item, now)
+            self._hand_out(now)
+        return self._machine.effects
+
+    def next_deadline(self) -> float | None:
+        """Return when ``Tick`` is due; None if nothing is waited for."""
+        due = [self._machine.next_deadline()]
+        if self._hands_out:
+            due += [self._read_at, self.dispatcher.next_deadline()]
+        return min((at for at in due if at is not None), default=None)
+
+    def _decide(self, item: SessionInput, now: float) -> None:
+        match item:
+            case signals.Handled():
+                self._after_job(item, now)
+            case signals.Woken(lane):
+                self.dispatcher.mailbox.wake(lane)
+            case signals.JobsRead(read, jobs):
+                self.dispatcher.mailbox.put(read, jobs)
+            case signals.ReadFailed(lane):
+                self.dispatcher.mailbox.read_failed(lane)
+                self._read_at = now + READ_RETRY_S
+            case signals.Tick():
+                self._tick(now)
+            case signals.OpenFailed() | signals.Probed() | signals.PageSilent():
+                self._hear_of_page(item, now)
+            case (
+                signals.Start() | signals.Stop() | signals.Restart() | signals.Logout() | signals.Pause()
+                | signals.Faulted()
+            ):  # fmt: skip
+                self._obey(item, now)
+            case _:
+                self._hear(item, now)
+
+    def _obey(
+        self,
+        item: signals.Start | signals.Stop | signals.Restart | signals.Logout | signals.Pause | signals.Faulted,
+        now: float,
+    ) -> None:
+        """Take a command, or a refusal of our own."""
+        match item:
+            case signals.Start():
+                self._read_at = now + self._poll_every_s
+                self._machine.apply(Cause(Input.START), now)
+            case signals.Stop():
+                self._stop(item, now)
+            case signals.Restart():
+                if lifecycle.allows(self.state, Input.RESTART):
+                    self._machine.start_over()
+                    self._machine.apply(Cause(Input.RESTART, "restart"), now)
+            case signals.Logout():
+                self._machine.apply(Cause(Input.LOGOUT, "logout"), now)
+            case signals.Pause(paused):
+                self.dispatcher.paused = paused
+                self._machine.effects.append(signals.PutStatus())
+            case signals.Faulted(reason):
+                self._machine.apply(Cause(Input.FAULT, reason), now)
+
+    def _stop(self, item: signals.Stop, now: float) -> None:
+        if item.drain and self.state is State.DRAINING:
+            return
+        drains = item.drain and self.dispatcher.active and lifecycle.allows(self.state, Input.DRAIN)
+        self._machine.apply(Cause(Input.DRAIN if drains else Input.STOP, item.reason), now)
+
+    def _hear_of_page(self, item: signals.OpenFailed | signals.Probed | signals.PageSilent, now: float) -> None:
+        """Take what the shell found out about the page; outside the states it concerns it comes too late."""
+        match item:
+            case signals.OpenFailed(reason):
+                self._machine.apply_if_allowed(Cause(Input.START_FAILED, reason), now)
+            case signals.PageSilent(reason):
+                self._machine.apply_if_allowed(Cause(Input.PROBE_FAILED, reason), now)
+            case signals.Probed(ready, reason):
+                if not ready and self.state is State.READY:
+                    self._machine.apply(Cause(Input.CONNECTION_LOST, reason), now)
+
+    def _hear(self, fact: Fact, now: float) -> None:
+        """Take a fact of the page."""
+        if isinstance(fact, AckChanged) or self.state is State.STOPPED:
+            return
+        if isinstance(fact, CodeShown):
+            self._machine.show_code(fact, now)
+            return
+        if isinstance(fact, Linked | Synced) and fact.wid:
+            self.wid = fact.wid
+            self.phone_number = "+" + fact.wid.partition("@")[0].partition(":")[0]
+        cause = Cause(
+            _INPUT_OF[type(fact)],
+            getattr(fact, "reason", None),
+            Remedy.RELOAD if isinstance(fact, PageEnded) else Remedy.REOPEN,
+        )
+        if isinstance(fact, QrShown | QrIdle) and self.state is State.RECONNECTING and self._machine.was_ready:
+            cause = Cause(Input.UNLINKED, "login_lost")
+        self._machine.apply(cause, now)
+        if isinstance(fact, QrShown):
+            self._machine.show_qr(fact, now)
+
+    def _after_job(self, item: signals.Handled, now: float) -> None:
+        if self.state is State.DRAINING:
+            self._machine.apply(Cause(Input.DRAINED, self.reason), now)
+        elif item.failure:
+            self._decide(item.failure, now)
+        elif item.fate is signals.Fate.DOUBTED:
+            self._machine.apply_if_allowed(Cause(Input.SEND_DOUBTED, "send_in_doubt"), now)
+
+    def _tick(self, now: float) -> None:
+        if self._read_at is not None and self._read_at <= now:
+            self._read_at = now + self._poll_every_s
+            self.dispatcher.mailbox.wake(None)
+        self._machine.tick(now)
+
+    @property
+    def _hands_out(self) -> bool:
+        """Whether jobs are read and handled: from the start on, until the session drains or ends."""
+        return not self.ended and self.state not in {State.STOPPED, State.DRAINING}
+
+    def _hand_out(self, now: float) -> None:
+        if self._hands_out:
+            self._machine.effects += [signals.ReadJobs(read) for read in self.dispatcher.mailbox.reads()]
+            job = self.dispatcher.begin(now, ready=self.state is State.READY)
+            self._machine.effects += [job] if job else []
