@@ -13,6 +13,8 @@ from actors.messages.base import Message
 WA_JS_VERSION: Final = "4.6.0"
 WA_JS_SHA512: Final = "epf+ucZO9c25dCaGraslVNHB1mRjid7rfijZhKbalXed/gbDzi6u69wdHCgPbcZW9McVpKmVW+3AzffI39p2SQ=="
 """Integrity of the npm tarball ``@wppconnect/wa-js`` at WA_JS_VERSION."""
+WA_JS_FILE_SHA512: Final = "mGmRQq3hYv1sYnp4olvHKdkoCmE67IfW/ub/MqH3zxue6gQFtkmDPnBLuuAdmWqsEPrGtKHKlse1vbwUEWSmCg=="
+"""Integrity of the one file of it that is injected, for `wafleet doctor`."""
 
 
 class MediaConfig(Message):
