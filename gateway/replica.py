@@ -105,16 +105,21 @@ class GatewayReplica:
         )
         orders = Control(queries=queries, control=control, asking=asking)
         dispatcher = dispatch_table(queries, orders, sends, commands)
+        self._running = False
         self._service: Final = GatewayService(bus, dispatcher, self._limits.service)
 
     async def start(self) -> None:
         """Load the registry and take requests. Raises ``Unavailable``."""
+        self._running = True
         await self._registry.start()
         self._outbox.start()
         await self._service.start()
 
     async def drain(self) -> None:
-        """Take nothing new, finish what is in flight, publish what is left to publish."""
+        """Take nothing new, finish what is in flight, publish what is left to publish; may be called twice."""
+        if not self._running:
+            return
+        self._running = False
         await self._service.drain(self._limits.drain_timeout_s)
         await self._outbox.close()
         await self._registry.stop()

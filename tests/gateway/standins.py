@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Final, Literal
 
@@ -88,8 +89,18 @@ class StandInControl:
         self._bus = bus
         self.asked: list[tuple[SessionKey, Command]] = []
         self.owners: dict[SessionKey, StandInOwner] = {}
-        self.hanging = asyncio.Event()
-        """Cleared: the actors answer. Set by a test: they never do."""
+        self.hanging = 0
+        """Questions that hang right now."""
+        self._go_on = asyncio.Event()
+        self._go_on.set()
+
+    def hang(self) -> None:
+        """From now on no actor answers."""
+        self._go_on.clear()
+
+    def go_on(self) -> None:
+        """Actors answer again; what hung is told that its actor is unavailable."""
+        self._go_on.set()
 
     async def ask_supervisor(self, key: SessionKey, command: Command, timeout_s: float) -> Reply | ErrorBody:
         await self._maybe_hang(timeout_s)
@@ -115,12 +126,14 @@ class StandInControl:
         return None if owner is None else await owner.ask(command)
 
     async def _maybe_hang(self, timeout_s: float) -> None:
-        if self.hanging.is_set():
-            try:
-                async with asyncio.timeout(timeout_s):
-                    await asyncio.Event().wait()
-            except TimeoutError:
-                raise Unavailable("the actor did not answer") from None
+        if self._go_on.is_set():
+            return
+        self.hanging += 1
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._go_on.wait()
+        self.hanging -= 1
+        raise Unavailable("the actor did not answer")
 
 
 class StandInOwner:
