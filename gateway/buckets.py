@@ -8,8 +8,11 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.connection import Bus, Refused
+from nats.aio.msg import Msg
+
+from gateway.connection import Bus, Refused, Stored, publish_ack
 from gateway.direct import last_message, read_all
+from gateway.inbox import Begun, begun
 
 _EXPECTED: Final = "Nats-Expected-Last-Subject-Sequence"
 _WRONG_LAST_SEQUENCE: Final = frozenset({10071, 10164})
@@ -54,8 +57,19 @@ class Bucket:
     async def create(self, key: str, value: bytes) -> int | None:
         """Store a value where there is none; None if there is one. A deleted key counts as none."""
         revision = await self.update(key, value, 0)
-        if revision is not None:
-            return revision
+        return await self._create_over_deletion(key, value) if revision is None else revision
+
+    async def begin_create(self, key: str, value: bytes) -> Begun[int | None]:
+        """Send a ``create`` whose outcome is waited for later."""
+
+        async def judge(answer: Msg) -> int | None:
+            revision = self._revision(publish_ack(answer))
+            return await self._create_over_deletion(key, value) if revision is None else revision
+
+        return await begun(self._bus.begin(self._prefix + key, value, headers={_EXPECTED: "0"}), judge)
+
+    async def _create_over_deletion(self, key: str, value: bytes) -> int | None:
+        """Create where the first try met something: a value, the mark of a deletion, or what has just expired."""
         found = await last_message(self._bus, self._stream, self._prefix + key)
         if found is None:
             return await self.update(key, value, 0)
@@ -70,7 +84,9 @@ class Bucket:
         return await self._write(key, b"", {_EXPECTED: str(revision), "KV-Operation": "DEL"}) is not None
 
     async def _write(self, key: str, value: bytes, headers: dict[str, str]) -> int | None:
-        answer = await self._bus.store(self._prefix + key, value, headers=headers)
+        return self._revision(await self._bus.store(self._prefix + key, value, headers=headers))
+
+    def _revision(self, answer: Stored | Refused) -> int | None:
         if isinstance(answer, Refused):
             if answer.err_code in _WRONG_LAST_SEQUENCE:
                 return None

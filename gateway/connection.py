@@ -1,19 +1,17 @@
 """One NATS connection, with a deadline on every request and one check of every message's size.
 
-Theory of operation. Every answer comes to one inbox of this connection, ``<prefix>.<token>``; a token finds the request
-it belongs to. When the connection is lost all waiting requests fail at once (their answers can't come any more) and new
-ones wait, within their deadline, for the reconnect, which is tried for ever. nats-py (2.16) closes a connection for
-good when the server sends ``-ERR``, above all on a message beyond ``max_payload``, headers included, of which it checks
-the body alone: so every message passes ``_check_size``.
+Theory of operation. When the connection is lost all waiting requests fail at once (their answers can't come any more)
+and new ones wait, within their deadline, for the reconnect, which is tried for ever. nats-py (2.16) closes a connection
+for good when the server sends ``-ERR``, above all on a message beyond ``max_payload``, headers included, of which it
+checks the body alone: so every message passes ``_check_size``.
 
-Owns the client object and the translation of its errors. Imports the errors and the client of ``gateway.wire``.
+Owns the client object and the translation of its errors. Imports the errors and ``gateway.inbox``.
 """
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from itertools import count
 from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import urlsplit, urlunsplit
@@ -24,7 +22,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from actors.errors import InvalidCommand, Unavailable
-from gateway.wire import WireClient
+from gateway.inbox import Inbox, InboxClient, Question
 
 REQUEST_TIMEOUT_S: Final = 5.0
 """Deadline of a request, the wait for a reconnect included."""
@@ -36,7 +34,6 @@ _FLUSH_TIMEOUT_S: Final = 2.0
 _CLOSE_TIMEOUT_S: Final = 1
 _PING_EVERY_S: Final = 5
 """Two unanswered pings mean a dead connection: found after 15 s at most (nats-py's own default: 6 min)."""
-_NO_RESPONDERS: Final = "503"
 
 _log = logging.getLogger("wafleet.nats")
 
@@ -68,48 +65,21 @@ class Refused:
         )
 
 
-class _Waiting:
-    """One request: collects answers until it has what it waits for."""
-
-    __slots__ = ("answers", "future", "until_status")
-
-    def __init__(self, *, until_status: bool) -> None:
-        self.future: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
-        self.answers: list[Msg] = []
-        self.until_status = until_status
-
-    def take(self, msg: Msg) -> None:
-        """Take one answer; the first ends a plain request, a status message ends a batch."""
-        if self.future.done():
-            return
-        if self.until_status and not (msg.headers and "Status" in msg.headers):
-            self.answers.append(msg)
-        else:
-            self.future.set_result(msg)
-
-    def fail(self, error: Exception) -> None:
-        """End without an answer."""
-        if not self.future.done():
-            self.future.set_exception(error)
-
-
 class Bus:
     """A connection to NATS that comes back by itself. Made by ``connect``, ended by ``close``."""
 
     def __init__(self, url: str, name: str) -> None:
         self.url: Final = url
         self.name: Final = name
-        self._client: Final = WireClient()
+        self._inbox: Final = Inbox()
+        self._client: Final = InboxClient(self._inbox)
         self._connected: Final = asyncio.Event()
         self._closed: Final = asyncio.Event()
-        self._waiting: Final[dict[str, _Waiting]] = {}
-        self._tokens: Final = count()
-        self._prefix = ""
         self._hooks: Final[list[Callable[[], None]]] = []
         self._closing = False
 
     @property
-    def client(self) -> WireClient:
+    def client(self) -> InboxClient:
         """The client beneath, for the micro service. Publish through the Bus, never through it."""
         return self._client
 
@@ -144,11 +114,11 @@ class Bus:
                     reconnected_cb=self._on_reconnected,
                     closed_cb=self._on_closed,
                 )
-                self._prefix = self._client.new_inbox()
-                await self._client.subscribe(f"{self._prefix}.*", cb=self._on_answer)
+                await self._client.open_inbox()
         except (TimeoutError, OSError, nats.errors.Error) as exc:
+            error = self._client.last_error or exc
             await self.close()
-            raise Unavailable(f"NATS at {redacted(self.url)} does not answer: {exc!r}; is nats-server up?") from exc
+            raise Unavailable(f"no connection to NATS at {redacted(self.url)}: {error!r}; is nats-server up?") from exc
         self._connected.set()
 
     async def close(self) -> None:
@@ -167,7 +137,7 @@ class Bus:
             _log.debug("%s: close: %r", self.name, exc)
         if tasks:
             await asyncio.wait(tasks, timeout=_CLOSE_TIMEOUT_S)
-        self._fail_waiting("the connection was closed")
+        self._inbox.fail_all("the connection was closed")
         self._closed.set()
 
     async def __aenter__(self) -> Self:
@@ -202,26 +172,41 @@ class Bus:
         timeout_s: float = REQUEST_TIMEOUT_S,
     ) -> Msg:
         """Publish and wait for the answer. Raises as ``publish`` does, and ``Unavailable`` past the deadline."""
-        waiting = _Waiting(until_status=False)
-        return await self._ask(waiting, subject, body, headers, timeout_s)
+        return await (await self.begin(subject, body, headers=headers, timeout_s=timeout_s)).answer()
+
+    async def begin(
+        self,
+        subject: str,
+        body: bytes = b"",
+        *,
+        headers: Headers | None = None,
+        timeout_s: float = REQUEST_TIMEOUT_S,
+        collects: bool = False,
+    ) -> Question:
+        """Publish a request and return the question, whose ``answer`` is to be waited for. Raises as ``publish``."""
+        question, reply = self._inbox.ask(subject, timeout_s, collects=collects)
+        try:
+            if not self.is_connected:
+                await self._wait_connected(timeout_s)
+            await self._send(subject, body, reply, headers)
+        except BaseException:
+            question.end()
+            raise
+        return question
 
     async def request_batch(
         self, subject: str, body: bytes, *, timeout_s: float = REQUEST_TIMEOUT_S
     ) -> tuple[list[Msg], Msg]:
         """Publish and collect answers up to and with the one that carries a status. Raises as ``request``."""
-        waiting = _Waiting(until_status=True)
-        end = await self._ask(waiting, subject, body, None, timeout_s)
-        return waiting.answers, end
+        question = await self.begin(subject, body, timeout_s=timeout_s, collects=True)
+        end = await question.answer()
+        return question.answers, end
 
     async def store(
         self, subject: str, body: bytes, *, headers: Headers | None = None, timeout_s: float = REQUEST_TIMEOUT_S
     ) -> Stored | Refused:
         """Publish into whatever stream takes the subject and wait until it is stored. Raises as ``request``."""
-        answer = await self.request(subject, body, headers=headers, timeout_s=timeout_s)
-        ack = orjson.loads(answer.data)
-        if "error" in ack:
-            return _refusal(ack["error"])
-        return Stored(ack["seq"], ack.get("duplicate", False))
+        return publish_ack(await self.request(subject, body, headers=headers, timeout_s=timeout_s))
 
     async def api(
         self, verb: str, body: Mapping[str, Any] | None = None, *, timeout_s: float = REQUEST_TIMEOUT_S
@@ -237,31 +222,6 @@ class Bus:
         return await self._client.subscribe(subject, queue=queue, cb=listener)
 
     # --- within -----------------------------------------------------------------------------------------------------
-
-    async def _ask(
-        self, waiting: _Waiting, subject: str, body: bytes, headers: Headers | None, timeout_s: float
-    ) -> Msg:
-        """Send one request and wait. The timer sits on the future: nats-py swallows cancellations while it flushes."""
-        token = format(next(self._tokens), "x")
-        timer = asyncio.get_running_loop().call_later(timeout_s, waiting.fail, TimeoutError())
-        self._waiting[token] = waiting
-        try:
-            if not self._connected.is_set():
-                await self._wait_connected(timeout_s)
-            await self._send(subject, body, f"{self._prefix}.{token}", headers)
-            answer = await waiting.future
-        except TimeoutError as exc:
-            raise Unavailable(f"NATS: no answer to {subject} within {timeout_s:g} s", {"subject": subject}) from exc
-        finally:
-            timer.cancel()
-            del self._waiting[token]
-            if not waiting.future.done():
-                waiting.future.cancel()
-            elif not waiting.future.cancelled():
-                waiting.future.exception()  # retrieved, whoever looked
-        if answer.headers and answer.headers.get("Status") == _NO_RESPONDERS and not answer.data:
-            raise Unavailable(f"NATS: nobody answers on {subject}; is JetStream on and set up?", {"subject": subject})
-        return answer
 
     async def _send(self, subject: str, body: bytes, reply: str, headers: Headers | None) -> None:
         self._check_size(subject, body, headers)
@@ -294,11 +254,6 @@ class Bus:
         except TimeoutError as exc:
             raise Unavailable(f"NATS at {redacted(self.url)} is away; reconnecting") from exc
 
-    async def _on_answer(self, msg: Msg) -> None:
-        waiting = self._waiting.get(msg.subject[len(self._prefix) + 1 :])
-        if waiting is not None:
-            waiting.take(msg)
-
     async def _on_error(self, error: Exception) -> None:
         """Log what nats-py reports; attempts to reconnect come four a second and are worth a debug line only."""
         level = logging.DEBUG if isinstance(error, OSError | nats.errors.UnexpectedEOF) else logging.WARNING
@@ -308,7 +263,7 @@ class Bus:
         self._connected.clear()
         if not self._closing:
             _log.warning("%s: connection to NATS at %s lost, reconnecting", self.name, redacted(self.url))
-        self._fail_waiting("the connection was lost before the answer came")
+        self._inbox.fail_all("the connection was lost before the answer came")
 
     async def _on_reconnected(self) -> None:
         _log.info("%s: connected to NATS again", self.name)
@@ -327,10 +282,6 @@ class Bus:
         own = (client._reading_task, client._ping_interval_task, client._flusher_task, client._reconnection_task)  # noqa: SLF001 - nats-py offers no other way
         listening = (subscription._wait_for_msgs_task for subscription in client._subs.values())  # noqa: SLF001 - as above
         return {task for task in (*own, *listening) if task is not None and task is not asyncio.current_task()}
-
-    def _fail_waiting(self, why: str) -> None:
-        for waiting in self._waiting.values():
-            waiting.fail(Unavailable(f"NATS: {why}"))
 
 
 async def connect(url: str, name: str, *, timeout_s: float = CONNECT_TIMEOUT_S) -> Bus:
@@ -353,6 +304,14 @@ def redacted(url: str) -> str:
     """Return an address without user and password, fit for logs and errors."""
     parts = [urlsplit(one) for one in url.split(",")]
     return ",".join(urlunsplit(part._replace(netloc=part.netloc.rpartition("@")[2])) for part in parts)
+
+
+def publish_ack(msg: Msg) -> Stored | Refused:
+    """Read JetStream's answer to a publish."""
+    ack = orjson.loads(msg.data)
+    if "error" in ack:
+        return _refusal(ack["error"])
+    return Stored(ack["seq"], ack.get("duplicate", False))
 
 
 def _refusal(error: Mapping[str, Any]) -> Refused:

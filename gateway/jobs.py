@@ -16,13 +16,14 @@ from nats.aio.msg import Msg
 from pydantic import TypeAdapter, ValidationError
 
 from actors.config import QueueConfig
-from actors.errors import QueueFull
+from actors.errors import QueueFull, WafleetError
 from actors.messages.base import encode
 from actors.messages.ids import SessionKey, dedup_id
 from actors.messages.jobs import LANES, Job, LaneName
 from actors.ports import StoredJob
-from gateway.connection import Bus, Refused
+from gateway.connection import Bus, Refused, Stored, publish_ack
 from gateway.direct import StoredMessage, read_all, read_batch
+from gateway.inbox import Begun, begun
 from gateway.streams import WA_JOBS, job_subject
 
 _MAX_PER_SUBJECT: Final = 10077
@@ -100,10 +101,22 @@ class JobWriter:
             InvalidCommand: The job is larger than a message may be.
             Unavailable: JetStream is full, away or did not answer in time (then the job may have been stored).
         """
-        answer = await self._bus.store(
-            job_subject(job.key, job.lane), encode(job), headers={"Nats-Msg-Id": dedup_id(job.key, job.job_id)}
-        )
-        if not isinstance(answer, Refused):
+        outcome = await (await self.begin(job)).outcome()
+        if isinstance(outcome, WafleetError):
+            raise outcome
+        return outcome
+
+    async def begin(self, job: Job) -> Begun[PubAck]:
+        """Send a ``publish`` whose outcome is waited for later."""
+
+        async def judge(answer: Msg) -> PubAck:
+            return self._judge(job, publish_ack(answer))
+
+        headers = {"Nats-Msg-Id": dedup_id(job.key, job.job_id)}
+        return await begun(self._bus.begin(job_subject(job.key, job.lane), encode(job), headers=headers), judge)
+
+    def _judge(self, job: Job, answer: Stored | Refused) -> PubAck:
+        if isinstance(answer, Stored):
             return PubAck(answer.seq, answer.duplicate)
         if answer.err_code == _MAX_PER_SUBJECT and "per subject" in answer.description:
             raise QueueFull(

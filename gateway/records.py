@@ -14,6 +14,7 @@ from actors.messages.jobs import JobRecord
 from actors.ports import Revised
 from gateway.buckets import Bucket
 from gateway.connection import Bus
+from gateway.inbox import Begun
 from gateway.streams import JOB_RECORDS
 
 _RECORD: Final[TypeAdapter[JobRecord]] = TypeAdapter(JobRecord)
@@ -38,6 +39,10 @@ class RecordStore:
     async def create(self, record: JobRecord) -> int | None:
         """Store a first record; None if there is one already."""
         return await self._bucket.create(_key_of(record), encode(record))
+
+    async def begin_create(self, record: JobRecord) -> Begun[int | None]:
+        """Send a ``create`` whose outcome is waited for later."""
+        return await self._bucket.begin_create(_key_of(record), encode(record))
 
     async def update(self, record: JobRecord, revision: int) -> int | None:
         """Replace a record; None if it is no longer at that revision."""

@@ -14,7 +14,6 @@ to ask again with the same key.
 Imports job log and records.
 """
 
-import asyncio
 import logging
 from dataclasses import dataclass
 from datetime import timedelta
@@ -74,13 +73,12 @@ class JobStore:
         """
         for _ in range(_MAX_TRIES):
             record = new_record(job)
-            published, created = await asyncio.gather(
-                self._jobs.publish(job), self._records.create(record), return_exceptions=True
-            )
-            if isinstance(published, BaseException):
+            publishing, creating = await self._jobs.begin(job), await self._records.begin_create(record)
+            published, created = await publishing.outcome(), await creating.outcome()
+            if isinstance(published, WafleetError):
                 earlier = await self._refused(job, record, published, created)
                 return Stored(earlier, duplicate=True)
-            if isinstance(created, BaseException):
+            if isinstance(created, WafleetError):
                 raise created
             if created is not None:
                 return Stored(record, duplicate=False)
@@ -106,16 +104,14 @@ class JobStore:
             _log.warning("a repeat of job %s stays in the log for its session to drop: %s", job.job_id, exc)
 
     async def _refused(
-        self, job: Job, record: JobRecord, error: BaseException, created: int | BaseException | None
+        self, job: Job, record: JobRecord, error: WafleetError, created: int | WafleetError | None
     ) -> JobRecord:
         """The log did not take the job: undo the record, or find the earlier job that this one repeats."""
-        if not isinstance(error, WafleetError):
-            raise error
         if isinstance(created, int):
             if _is_definite(error):
                 await self._undo(record, created)
             raise error
-        found = None if isinstance(created, BaseException) else await self._records.get(job.key, job.job_id)
+        found = None if isinstance(created, WafleetError) else await self._records.get(job.key, job.job_id)
         if found is None or found.value.request_id == job.request_id:
             raise error
         _check_same(job, found.value)

@@ -146,10 +146,10 @@ async def test_the_size_check_counts_headers_and_the_largest_message_passes(bus:
 async def test_a_cancelled_request_leaves_nothing_behind(bus: Bus) -> None:
     await bus.subscribe("mute", _mute)
     asking = asyncio.create_task(bus.request("mute"))
-    await eventually(lambda: bus._waiting, within_s=5)
+    await eventually(lambda: bus._inbox.waiting, within_s=5)
     asking.cancel()
     await asyncio.gather(asking, return_exceptions=True)
-    assert not bus._waiting
+    assert not bus._inbox.waiting
 
 
 @pytest.mark.parametrize("server", ["there", "away"])
@@ -157,7 +157,7 @@ async def test_close_ends_every_task_and_request(own_nats_server: NatsServer, se
     bus = await connect(own_nats_server.url, "test")
     await bus.subscribe("mute", _mute)
     asking = asyncio.create_task(bus.request("mute"))
-    await eventually(lambda: bus._waiting, within_s=5)
+    await eventually(lambda: bus._inbox.waiting, within_s=5)
     if server == "away":
         own_nats_server.kill()
         await eventually(lambda: not bus.is_connected, within_s=5)

@@ -14,6 +14,7 @@ from gateway import direct_sends
 from gateway.client import Client
 from gateway.connection import Bus, connect
 from gateway.events import live_events
+from gateway.inbox import Begun
 from gateway.jobs import JetStreamJobLog, JobWriter
 from gateway.records import RecordStore
 from gateway.replica import GatewayReplica
@@ -115,20 +116,20 @@ async def test_the_record_an_owner_made_first_is_no_repeat(
     bus: Bus, ready: SessionKey, ask: Asking, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The owner may read a job before its record arrives; the request's id tells it from a repeat."""
-    log, create = JetStreamJobLog(bus, ready), RecordStore.create
-    lost: list[str] = []
+    log, begin_create = JetStreamJobLog(bus, ready), RecordStore.begin_create
+    outrun: list[str] = []
 
-    async def create_too_late(store: RecordStore, record: JobRecord) -> int | None:
+    async def begin_too_late(store: RecordStore, record: JobRecord) -> Begun[int | None]:
         async with asyncio.timeout(5):
             while not (stored := await log.read("normal", 0, 1)):
                 pass
-        assert await create(RecordStore(bus), new_record(stored[0].job, seq=stored[0].seq))
-        lost.append(record.job_id)
-        return await create(store, record)
+        assert await RecordStore(bus).create(new_record(stored[0].job, seq=stored[0].seq))
+        outrun.append(record.job_id)
+        return await begin_create(store, record)
 
-    monkeypatch.setattr(RecordStore, "create", create_too_late)
+    monkeypatch.setattr(RecordStore, "begin_create", begin_too_late)
     reply = await ask("send.text", to=PHONE, message="x", idempotency_key="k")
-    assert reply == {"job_id": lost[0], "status": "accepted", "duplicate": False}
+    assert reply == {"job_id": outrun[0], "status": "accepted", "duplicate": False}
 
 
 async def test_what_jetstream_forgot_is_still_a_repeat(bus: Bus, ready: SessionKey, ask: Asking, owner: Owner) -> None:
