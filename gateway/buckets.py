@@ -10,7 +10,8 @@ from typing import Final
 
 from nats.aio.msg import Msg
 
-from gateway.connection import Bus, Refused, Stored, publish_ack
+from gateway.answers import Refused, Stored, publish_ack
+from gateway.connection import Bus
 from gateway.direct import last_message, read_all
 from gateway.inbox import Begun, begun
 

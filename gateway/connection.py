@@ -5,13 +5,12 @@ and new ones wait, within their deadline, for the reconnect, which is tried for 
 for good when the server sends ``-ERR``, above all on a message beyond ``max_payload``, headers included, of which it
 checks the body alone: so every message passes ``_check_size``.
 
-Owns the client object and the translation of its errors. Imports the errors and ``gateway.inbox``.
+Owns the client object and the translation of its errors. Imports the errors, ``gateway.inbox`` and ``gateway.answers``.
 """
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import urlsplit, urlunsplit
@@ -22,6 +21,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from actors.errors import InvalidCommand, Unavailable
+from gateway.answers import Refused, Stored, publish_ack, refusal
 from gateway.inbox import Inbox, InboxClient, Question
 
 REQUEST_TIMEOUT_S: Final = 5.0
@@ -39,30 +39,6 @@ _log = logging.getLogger("wafleet.nats")
 
 Headers = Mapping[str, str]
 Listener = Callable[[Msg], Awaitable[None]]
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """JetStream has the message."""
-
-    seq: int
-    duplicate: bool
-    """It had it before: a message of the same ``Nats-Msg-Id``."""
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """JetStream answered with an error; nothing changed."""
-
-    code: int
-    err_code: int
-    description: str
-
-    def unavailable(self, doing: str) -> Unavailable:
-        """Build the error for a refusal that the caller can do nothing about."""
-        return Unavailable(
-            f"JetStream refused {doing}: {self.description} ({self.err_code})", {"err_code": self.err_code}
-        )
 
 
 class Bus:
@@ -115,7 +91,8 @@ class Bus:
                     closed_cb=self._on_closed,
                 )
                 await self._client.open_inbox()
-        except (TimeoutError, OSError, nats.errors.Error) as exc:
+                await self.flush()
+        except (TimeoutError, OSError, nats.errors.Error, Unavailable) as exc:
             error = self._client.last_error or exc
             await self.close()
             raise Unavailable(f"no connection to NATS at {redacted(self.url)}: {error!r}; is nats-server up?") from exc
@@ -126,8 +103,8 @@ class Bus:
         self._closing = True
         if self.is_connected:
             try:
-                await self._client.flush(timeout=_CLOSE_TIMEOUT_S)
-            except (TimeoutError, OSError, nats.errors.Error) as exc:
+                await self.flush(_CLOSE_TIMEOUT_S)
+            except Unavailable as exc:
                 _log.debug("%s: flush before close: %r", self.name, exc)
         self._connected.clear()
         tasks = self._client_tasks()
@@ -214,12 +191,29 @@ class Bus:
         """Make one call of JetStream's API, e.g. ``STREAM.INFO.WA_JOBS``. Raises as ``request``."""
         answer = await self.request(f"$JS.API.{verb}", b"" if body is None else orjson.dumps(body), timeout_s=timeout_s)
         result: dict[str, Any] = orjson.loads(answer.data)
-        return _refusal(result["error"]) if "error" in result else result
+        return refusal(result["error"]) if "error" in result else result
 
     async def subscribe(self, subject: str, listener: Listener, *, queue: str = "") -> Subscription:
-        """Subscribe; it outlives reconnects. A listener is awaited message by message: it must not block."""
+        """Subscribe; what others publish from now on is seen. A subscription outlives reconnects.
+
+        A listener is awaited message by message: it must not block.
+
+        Raises:
+            Unavailable: The server did not confirm it in time.
+        """
         await self._wait_connected(REQUEST_TIMEOUT_S)
-        return await self._client.subscribe(subject, queue=queue, cb=listener)
+        subscription = await self._client.subscribe(subject, queue=queue, cb=listener)
+        await self.flush()
+        return subscription
+
+    async def flush(self, timeout_s: float = REQUEST_TIMEOUT_S) -> None:
+        """Wait until the server has taken in everything that was sent so far. Raises ``Unavailable``.
+
+        A message to the own inbox: nats-py's ``flush`` writes its PING past commands that still wait in its buffer.
+        """
+        question, echo = self._inbox.ask("the own inbox", timeout_s)
+        await self._send(echo, b"", "", None)
+        await question.answer()
 
     # --- within -----------------------------------------------------------------------------------------------------
 
@@ -304,15 +298,3 @@ def redacted(url: str) -> str:
     """Return an address without user and password, fit for logs and errors."""
     parts = [urlsplit(one) for one in url.split(",")]
     return ",".join(urlunsplit(part._replace(netloc=part.netloc.rpartition("@")[2])) for part in parts)
-
-
-def publish_ack(msg: Msg) -> Stored | Refused:
-    """Read JetStream's answer to a publish."""
-    ack = orjson.loads(msg.data)
-    if "error" in ack:
-        return _refusal(ack["error"])
-    return Stored(ack["seq"], ack.get("duplicate", False))
-
-
-def _refusal(error: Mapping[str, Any]) -> Refused:
-    return Refused(error.get("code", 0), error.get("err_code", 0), error.get("description", ""))

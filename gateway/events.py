@@ -22,7 +22,8 @@ from actors.errors import InvalidCommand, Unavailable, WafleetError
 from actors.messages.base import encode
 from actors.messages.events import Event, parse_event
 from actors.messages.ids import SessionKey, dedup_id
-from gateway.connection import Bus, Refused
+from gateway.answers import Refused
+from gateway.connection import Bus
 from gateway.direct import read_batch
 from gateway.streams import WA_EVENTS, event_subject
 

@@ -21,7 +21,8 @@ from actors.messages.base import encode
 from actors.messages.ids import SessionKey, dedup_id
 from actors.messages.jobs import LANES, Job, LaneName
 from actors.ports import StoredJob
-from gateway.connection import Bus, Refused, Stored, publish_ack
+from gateway.answers import Refused, Stored, publish_ack
+from gateway.connection import Bus
 from gateway.direct import StoredMessage, read_all, read_batch
 from gateway.inbox import Begun, begun
 from gateway.streams import WA_JOBS, job_subject

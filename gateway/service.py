@@ -66,7 +66,7 @@ class GatewayService:
             self._service = await add_service(self._bus.client, config)
             for name, subject in (("session", SESSION_REQUESTS), ("tenant", TENANT_REQUESTS)):
                 await self._service.add_endpoint(EndpointConfig(name=name, subject=subject, handler=self._take))
-            await self._bus.client.flush()
+            await self._bus.flush()
         except (OSError, TimeoutError, nats.errors.Error) as exc:
             raise Unavailable(f"NATS did not take the service's subscriptions: {exc!r}") from exc
 

@@ -18,7 +18,8 @@ from actors.config import LeaseConfig, QueueConfig
 from actors.errors import Unavailable
 from actors.messages.ids import SessionKey
 from actors.messages.jobs import LaneName
-from gateway.connection import Bus, Refused
+from gateway.answers import Refused
+from gateway.connection import Bus
 
 WA_JOBS: Final = "WA_JOBS"
 WA_EVENTS: Final = "WA_EVENTS"

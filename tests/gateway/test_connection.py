@@ -124,6 +124,20 @@ async def test_a_server_that_is_not_there_is_unavailable_and_the_password_stays_
     assert redacted("nats://a:b@h:1,nats://c@g:2") == "nats://h:1,nats://g:2"
 
 
+async def test_what_another_publishes_after_subscribe_returned_is_seen(nats_server: NatsServer, bus: Bus) -> None:
+    seen: asyncio.Queue[str] = asyncio.Queue()
+
+    async def take(msg: Msg) -> None:
+        seen.put_nowait(msg.subject)
+
+    async with await connect(nats_server.url, "other") as other:
+        for number in range(50):
+            await bus.subscribe(f"seen.{number}", take)
+            await other.publish(f"seen.{number}")
+        async with asyncio.timeout(5):
+            assert [await seen.get() for _ in range(50)] == [f"seen.{number}" for number in range(50)]
+
+
 async def test_the_size_check_counts_headers_and_the_largest_message_passes(bus: Bus) -> None:
     limit = bus.client.max_payload - SIZE_RESERVE_BYTES
     headers = {"Nats-Msg-Id": "x" * 64}

@@ -9,10 +9,11 @@ from typing import TypeVar
 import pytest
 
 from actors.messages.ids import SessionKey
-from gateway.connection import Bus
+from gateway.connection import Bus, connect
 from gateway.events import EventOutbox, JetStreamEventSink, live_events, stored_events
-from gateway.streams import event_subject
+from gateway.streams import ensure, event_subject
 from tests.gateway.building import make_event
+from tests.support.nats import NatsServer
 
 pytestmark = pytest.mark.nats
 T = TypeVar("T")
@@ -90,3 +91,22 @@ async def test_the_outbox_stores_everything_before_it_closes(bus: Bus, key: Sess
     subject = event_subject(key, ">")
     stored = [found.event.id async for found in stored_events(bus, subject, follow=False)]
     assert sorted(stored) == sorted(f"e{number}" for number in range(100))
+
+
+async def test_nothing_is_missed_by_a_follower_or_lost_by_the_outbox_while_the_server_is_away(
+    own_nats_server: NatsServer, key: SessionKey
+) -> None:
+    async with await connect(own_nats_server.url, "gateway") as gateway, await connect(own_nats_server.url, "c") as bus:
+        await ensure(gateway)
+        outbox = EventOutbox(gateway)
+        outbox.start()
+        async with aclosing(stored_events(bus, event_subject(key, ">"))) as events:
+            await outbox.put(make_event(key, 0, seq=None))
+            seen = [await _next(events)]
+            own_nats_server.kill()
+            for number in range(1, 21):
+                await outbox.put(make_event(key, number, seq=None))
+            await asyncio.to_thread(own_nats_server.start)
+            await outbox.close()
+            seen += [await _next(events) for _ in range(20)]
+        assert sorted(found.event.id for found in seen) == sorted(f"e{number}" for number in range(21))

@@ -1,15 +1,18 @@
 """The job log on a real nats-server."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
 from actors.config import QueueConfig
-from actors.errors import InvalidCommand, QueueFull
+from actors.errors import InvalidCommand, QueueFull, Unavailable
 from actors.messages.ids import SessionKey
+from actors.messages.jobs import new_record
 from gateway.connection import Bus, connect
-from gateway.jobs import JetStreamJobLog, JobWriter
-from gateway.streams import declared, ensure
+from gateway.jobs import JetStreamJobLog, JobWriter, PubAck
+from gateway.records import RecordStore
+from gateway.streams import declared, ensure, job_subject
 from tests.gateway.building import make_job
 from tests.support.nats import NatsServer
 
@@ -92,3 +95,66 @@ async def test_a_job_too_large_for_the_server_is_refused_and_the_connection_live
     await writer.publish(near)
     (stored,) = await JetStreamJobLog(bus, key).read("normal", 0, 10)
     assert stored.job == near
+
+
+async def test_jobs_of_a_megabyte_are_all_read_although_no_batch_holds_them(
+    bus: Bus, writer: JobWriter, key: SessionKey
+) -> None:
+    jobs = [make_job(key, text=str(n) * 900_000) for n in range(10)]
+    for job in jobs:
+        await writer.publish(job)
+    log = JetStreamJobLog(bus, key)
+    assert [stored.job for stored in await log.read("normal", 0, 64)] == jobs
+    assert [stored.job for stored in await log.read("normal", 0, 9)] == jobs[:9]
+    for stored in await log.read("normal", 0, 64):
+        await log.delete(stored.seq)
+
+
+async def test_a_job_that_cannot_be_read_is_reported_and_holds_up_nobody(
+    bus: Bus, writer: JobWriter, key: SessionKey, caplog: pytest.LogCaptureFixture
+) -> None:
+    await bus.store(job_subject(key, "normal"), b'{"from": "another version"}')
+    job = make_job(key)
+    await writer.publish(job)
+    assert [stored.job for stored in await JetStreamJobLog(bus, key).read("normal", 0, 1)] == [job]
+    assert "cannot be read and is left alone" in caplog.text
+
+
+async def test_a_waiting_job_is_found_by_its_id_and_lane(bus: Bus, writer: JobWriter, key: SessionKey) -> None:
+    jobs = [make_job(key) for _ in range(600)]
+    acks = await asyncio.gather(*(writer.publish(job) for job in jobs))
+    assert await writer.find_seq(key, "normal", jobs[500].job_id) == acks[500].seq
+    assert await writer.find_seq(key, "high", jobs[500].job_id) is None
+    await writer.delete(key, acks[500].seq)
+    assert await writer.find_seq(key, "normal", jobs[500].job_id) is None
+
+
+async def test_a_full_stream_is_unavailable_and_not_a_full_queue(tmp_path: Path, key: SessionKey) -> None:
+    with NatsServer(tmp_path, max_file_store="60MB") as server:
+        async with await connect(server.url, "test") as bus:
+            await ensure(bus)
+            writer, large = JobWriter(bus, QueueConfig()), make_job(key, text="x" * 900_000)
+            accepted = await asyncio.gather(
+                *(writer.publish(make_job(key, text="x" * 900_000)) for _ in range(60)), return_exceptions=True
+            )
+            assert isinstance(accepted[0], PubAck)
+            with pytest.raises(Unavailable, match="JetStream refused a job: maximum bytes exceeded"):
+                await writer.publish(large)
+
+
+async def test_a_job_and_its_record_go_out_together_and_each_tells_its_own_outcome(
+    own_nats_server: NatsServer, key: SessionKey
+) -> None:
+    queue = QueueConfig(max_waiting_per_lane=1)
+    async with await connect(own_nats_server.url, "test") as bus:
+        await ensure(bus, declared(queue))
+        writer, records = JobWriter(bus, queue), RecordStore(bus)
+        first, second = make_job(key), make_job(key)
+        for job, published in ((first, PubAck), (second, QueueFull)):
+            publishing, creating = await writer.begin(job), await records.begin_create(new_record(job))
+            assert isinstance(await publishing.outcome(), published)
+            assert isinstance(await creating.outcome(), int)
+        again = await records.begin_create(new_record(first))
+        assert await again.outcome() is None
+        too_large = await writer.begin(make_job(key, text="x" * bus.client.max_payload))
+        assert isinstance(await too_large.outcome(), InvalidCommand)

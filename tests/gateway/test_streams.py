@@ -9,7 +9,8 @@ import pytest
 from actors.config import QueueConfig
 from actors.errors import Unavailable
 from actors.messages.ids import SessionKey
-from gateway.connection import Bus, Refused, connect
+from gateway.answers import Refused
+from gateway.connection import Bus, connect
 from gateway.jobs import JetStreamJobLog, JobWriter
 from gateway.streams import StreamSpec, declared, ensure
 from tests.gateway.building import make_job

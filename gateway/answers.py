@@ -1,0 +1,47 @@
+"""JetStream's answers as values: a refusal is expected, so it is returned and not raised. Imports the errors."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from nats.aio.msg import Msg
+
+from actors.errors import Unavailable
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """JetStream has the message."""
+
+    seq: int
+    duplicate: bool
+    """It had it before: a message of the same ``Nats-Msg-Id``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """JetStream answered with an error; nothing changed."""
+
+    code: int
+    err_code: int
+    description: str
+
+    def unavailable(self, doing: str) -> Unavailable:
+        """Build the error for a refusal that the caller can do nothing about."""
+        return Unavailable(
+            f"JetStream refused {doing}: {self.description} ({self.err_code})", {"err_code": self.err_code}
+        )
+
+
+def publish_ack(msg: Msg) -> Stored | Refused:
+    """Read JetStream's answer to a publish."""
+    ack = orjson.loads(msg.data)
+    if "error" in ack:
+        return refusal(ack["error"])
+    return Stored(ack["seq"], ack.get("duplicate", False))
+
+
+def refusal(error: Mapping[str, Any]) -> Refused:
+    """Read the error in an answer."""
+    return Refused(error.get("code", 0), error.get("err_code", 0), error.get("description", ""))
