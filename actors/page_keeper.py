@@ -1,0 +1,238 @@
+"""The one place that holds a session's page: opens, reloads and closes it, one step after the other.
+
+Facts of former pages are dropped here, pages are counted (an attempt of an older page can no longer send), and whatever
+ends a page first ends the handling of a job in it. A step that brings a page up is cancelled by one that takes it down;
+steps that take it down have deadlines of their own and end with a kill.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Final, Protocol
+
+from actors.core import signals
+from actors.core.facts import Fact
+from actors.core.signals import PageEffect, SessionInput
+from actors.deadlines import cancel, within
+from actors.errors import PageFailure, Unavailable, WafleetError
+from actors.messages.records import ProfileHead
+from actors.ports import Browser, Clock, OpenRequest, Page, ProfileHeads
+
+_CLOSE_TIMEOUT_S: Final = 10.0
+"""Past it the process tree is killed; the adapter's own deadline is shorter."""
+_LOGOUT_TIMEOUT_S: Final = 10.0
+_LOGOUT_GRACE_S: Final = 5.0
+"""How long a send in flight may take to end before the login does."""
+_QUARANTINE_TIMEOUT_S: Final = 10.0
+_COMES_UP: Final = (signals.OpenBrowser, signals.ReloadPage, signals.RefreshQr, signals.RequestCode)
+"""Steps that are pointless once the page is to go."""
+
+
+class JobAborter(Protocol):
+    """Ends the handling of a job."""
+
+    async def __call__(self, grace_s: float) -> signals.Handled | None:
+        """End it after a grace and return how far it came; None if there is none."""
+        ...
+
+
+class PageKeeper:
+    """Carries out what the core asks of the browser."""
+
+    def __init__(
+        self,
+        request: OpenRequest,
+        *,
+        browser: Browser,
+        heads: ProfileHeads,
+        clock: Clock,
+        abort_job: JobAborter,
+        cancel_jobs: Callable[[], Awaitable[None]],
+        end: Callable[[signals.End], Awaitable[None]],
+        on_opened: Callable[[Page], None],
+        tell: Callable[[SessionInput], None],
+        node: str,
+        log: logging.LoggerAdapter[logging.Logger],
+    ) -> None:
+        """Prepare to hold a page.
+
+        Args:
+            request: What the browser is opened with.
+            browser: Opens it.
+            heads: Where the newest copy of the profile is noted, before each launch.
+            clock: Own time.
+            abort_job: Ends the handling of a job before its page goes.
+            cancel_jobs: Ends every job of the log as cancelled.
+            end: Ends the actor.
+            on_opened: Told of every new browser.
+            tell: Takes facts and failures.
+            node: Name of this machine.
+            log: Where trouble is written.
+        """
+        self._request = request
+        self._browser = browser
+        self._heads = heads
+        self._clock = clock
+        self._abort_job = abort_job
+        self._cancel_jobs = cancel_jobs
+        self._end = end
+        self._on_opened = on_opened
+        self._tell = tell
+        self._node = node
+        self._log = log
+        self._steps: deque[PageEffect] = deque()
+        self._stirred = asyncio.Event()
+        self._current: tuple[PageEffect, asyncio.Task[None]] | None = None
+        self._life = 0
+        """Counts browsers: facts of an older one are dropped."""
+        self._earlier_pages = 0
+        """Pages of all earlier browsers of this owner."""
+        self.page: Page | None = None
+        self.generation = ""
+        """Id of the profile's content."""
+        self.epoch = 0
+
+    @property
+    def page_number(self) -> int:
+        """Count of page loads in the owner's life."""
+        return self._earlier_pages + (self.page.page_number if self.page else 0)
+
+    def request(self, step: PageEffect) -> None:
+        """Queue a step; one that takes the page down ends those that bring it up."""
+        if isinstance(step, signals.CloseBrowser | signals.LogOut):
+            # Its facts are over now, not when the browser is closed at last.
+            self._life += 1
+            self._steps = deque(waiting for waiting in self._steps if not isinstance(waiting, _COMES_UP))
+            if self._current and isinstance(self._current[0], _COMES_UP):
+                self._current[1].cancel()
+        self._steps.append(step)
+        self._stirred.set()
+
+    async def run(self) -> None:
+        """Carry out steps until ``End``."""
+        while True:
+            while self._steps:
+                step = self._steps.popleft()
+                task = asyncio.create_task(self._carry_out(step), name=f"page:{type(step).__name__}")
+                self._current = (step, task)
+                try:
+                    await asyncio.wait({task})
+                finally:
+                    await cancel(task)
+                self._current = None
+                if not task.cancelled() and task.exception():
+                    self._log.error("%s failed", type(step).__name__, exc_info=task.exception())
+                    self._tell(signals.Faulted("internal_error"))
+                if isinstance(step, signals.End):
+                    return
+            self._stirred.clear()
+            await self._stirred.wait()
+
+    def abandon(self) -> None:
+        """Give up whatever takes long: the lease is lost, nothing may be touched any more."""
+        if self._current and not isinstance(self._current[0], signals.End | signals.CloseBrowser):
+            self._current[1].cancel()
+        self._steps = deque(
+            waiting for waiting in self._steps if isinstance(waiting, signals.End | signals.CloseBrowser)
+        )
+
+    def kill(self) -> None:
+        """Kill the browser's process tree at once."""
+        if self.page:
+            self.page.kill()
+
+    async def _carry_out(self, step: PageEffect) -> None:
+        match step:
+            case signals.OpenBrowser():
+                await self._open()
+            case signals.ReloadPage():
+                await self._reload()
+            case signals.CloseBrowser():
+                await self._close()
+            case signals.RefreshQr() | signals.RequestCode():
+                await self._ask_for_pairing(step)
+            case signals.LogOut():
+                await self._log_out()
+            case signals.Quarantine():
+                await self._quarantine()
+            case signals.CancelJobs():
+                await self._cancel_jobs()
+            case signals.End():
+                await self._end(step)
+
+    async def _open(self) -> None:
+        life = self._life = self._life + 1
+        try:
+            self.generation = self._browser.generation()
+            await self._heads.write(ProfileHead(epoch=self.epoch, node=self._node, generation=self.generation))
+            self.page = await self._browser.open(self._request, lambda fact: self._hear(fact, life))
+        except (PageFailure, Unavailable) as exc:
+            self._log.warning("Browser not opened: %s", exc)
+            if life == self._life:
+                self._tell(signals.OpenFailed(exc.code))
+            return
+        self._on_opened(self.page)
+
+    async def _reload(self) -> None:
+        life = self._life
+        handled = await self._abort_job(0)
+        try:
+            if self.page:
+                await self.page.reload()
+        except PageFailure as exc:
+            self._log.warning("Page not reloaded: %s", exc)
+            if life == self._life:
+                self._tell(signals.OpenFailed(exc.code))
+        finally:
+            self._return_job(handled)
+
+    async def _close(self) -> None:
+        handled = await self._abort_job(0)
+        page, self.page = self.page, None
+        try:
+            if page:
+                self._earlier_pages += page.page_number
+                await within(self._clock, _CLOSE_TIMEOUT_S, page.close())
+        except TimeoutError:
+            self._log.error("Browser did not close in time and is killed")
+            if page:
+                page.kill()
+        finally:
+            self._return_job(handled)
+
+    async def _ask_for_pairing(self, step: signals.RefreshQr | signals.RequestCode) -> None:
+        if self.page is None:
+            return
+        try:
+            if isinstance(step, signals.RefreshQr):
+                await self.page.refresh_qr()
+            else:
+                await self.page.request_code(step.phone_number)
+        except WafleetError as exc:
+            # A page that is gone says so by itself; one that is slow is asked again by the core's timer.
+            self._log.warning("Pairing: %s", exc)
+
+    async def _log_out(self) -> None:
+        self._return_job(await self._abort_job(_LOGOUT_GRACE_S))
+        if self.page is None:
+            return
+        try:
+            await within(self._clock, _LOGOUT_TIMEOUT_S, self.page.logout())
+        except (WafleetError, TimeoutError) as exc:
+            self._log.warning("Not logged out on WhatsApp, remove the device on the phone: %s", exc)
+
+    async def _quarantine(self) -> None:
+        try:
+            await within(self._clock, _QUARANTINE_TIMEOUT_S, self._browser.quarantine())
+        except (WafleetError, TimeoutError, OSError) as exc:
+            self._log.error("Profile not moved aside: %s", exc)
+
+    def _return_job(self, handled: signals.Handled | None) -> None:
+        """Give the job back only now: until its page was gone, its message might still have left."""
+        if handled:
+            self._tell(handled)
+
+    def _hear(self, fact: Fact, life: int) -> None:
+        if life == self._life:
+            self._tell(fact)
