@@ -122,6 +122,7 @@ class SupervisorProcess:
     async def __init__(self, build: Callable[[], SupervisorBody]) -> None:  # type: ignore[misc]  # Ray awaits it
         self._body = build()
         self._life = asyncio.get_running_loop().create_task(self._body.run())
+        self._life.add_done_callback(_end_process_if_it_failed)
 
     async def heartbeat(self) -> Heartbeat:
         """Give a sign of life."""
@@ -137,6 +138,13 @@ class SupervisorProcess:
 
     def __repr__(self) -> str:
         return SUPERVISOR
+
+
+def _end_process_if_it_failed(life: "asyncio.Task[None]") -> None:
+    """Let Ray restart a supervisor that a bug has ended: only the end of the process makes it do so."""
+    if not life.cancelled() and (error := life.exception()) is not None:
+        _log.critical("[Supervisor] ended by an error; its process ends too", exc_info=error)
+        os._exit(1)
 
 
 def actor_name(key: SessionKey) -> str:

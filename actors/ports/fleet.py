@@ -163,6 +163,14 @@ class SessionHost(Protocol):
         """List all living session actors."""
         ...
 
+    async def nodes(self) -> int:
+        """Count the living nodes that offer ``browser`` slots."""
+        ...
+
+    async def request_slots(self, wanted: int) -> None:
+        """Say how many slots the fleet needs in all, so that a cluster that can grow does."""
+        ...
+
 
 class ControlPlane(Protocol):
     """How a gateway reaches supervisor and sessions."""
