@@ -147,6 +147,7 @@ class SimulatorServer:
         """Close every socket and file; a simulator that is not started stays so."""
         if self._runner is not None:
             await asyncio.gather(*(socket.close(code=1001) for socket in list(self._sockets)))
+            self._abort_connections(self._runner)
             await self._runner.cleanup()
             self._runner = None
         if self._journal is not None:
@@ -162,6 +163,13 @@ class SimulatorServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.stop()
+
+    @staticmethod
+    def _abort_connections(runner: web.AppRunner) -> None:
+        """End idle connections now: closing one with TLS would wait 30 s for an answer of a browser that is gone."""
+        for connection in runner.server.connections if runner.server else ():
+            if connection.transport is not None:
+                connection.transport.abort()
 
     async def _listen(self, scheme: str, port: int, context: ssl.SSLContext | None) -> None:
         if self._runner is None:

@@ -55,7 +55,7 @@ class Program:
             *self._command,
             env=self._env,
             cwd=self._cwd,
-            stdin=asyncio.subprocess.DEVNULL,
+            stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             limit=1 << 22,
@@ -71,13 +71,13 @@ class Program:
     ) -> None:
         await self.stop()
 
-    async def line(self, pattern: str, *, within_s: float) -> str:
-        """The first printed line in which `pattern` is found, waiting for it."""
+    async def line(self, pattern: str, *, within_s: float, since: int = 0) -> str:
+        """The first printed line, after the first `since` lines, in which `pattern` is found, waiting for it."""
         wanted = re.compile(pattern)
         try:
             async with asyncio.timeout(within_s), self._more:
                 while True:
-                    for line in self._lines:
+                    for line in self._lines[since:]:
                         if wanted.search(line):
                             return line
                     if self._silent:
@@ -97,6 +97,14 @@ class Program:
         except TimeoutError:
             raise TimeoutError(f"{self._command} still runs after {within_s} s:\n{self.tail()}") from None
         return code
+
+    async def write(self, line: str) -> None:
+        """Give it a line on its standard input."""
+        if self._process.stdin is None:
+            raise AssertionError("the program was started without a pipe")
+        self._process.stdin.write(f"{line}\n".encode())
+        async with asyncio.timeout(self._stop_s):
+            await self._process.stdin.drain()
 
     def send(self, number: signal.Signals) -> None:
         """Send it a signal; one that has ended gets none."""
