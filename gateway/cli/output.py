@@ -54,7 +54,7 @@ class Output:
 
     def table(self, *columns: str, rows: Iterable[Sequence[str]]) -> None:
         """Print a table; cells are markup."""
-        table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+        table = Table(*columns, box=None, pad_edge=False, header_style="bold", show_header=any(columns))
         for row in rows:
             table.add_row(*row)
         self.people.print(table)

@@ -12,6 +12,7 @@ from rich.status import Status
 from gateway.cli.exits import exit_codes
 from gateway.cli.options import JsonOption, StateOption, settings_with
 from gateway.cli.output import Output
+from gateway.connection import redacted
 from gateway.up.nats_server import USUAL_PORT
 from gateway.up.ray_head import USUAL_DASHBOARD_PORT
 from gateway.up.running import Interrupted, run_stack
@@ -74,7 +75,7 @@ def contract_line(located: Located) -> dict[str, Any]:
 def show_located(output: Output, located: Located, *, after_s: float) -> None:
     """Print where everything is."""
     rows = [
-        ("NATS", located.nats_url),
+        ("NATS", redacted(located.nats_url)),
         ("Ray", located.ray_address),
         ("Ray dashboard", located.dashboard_url or "(as given)"),
         ("WhatsApp Web", located.whatsapp_web_url),

@@ -12,8 +12,9 @@ _MAX_LINE_BYTES: Final = 64 * 2**10
 class OutputLog:
     """Takes a child's bytes, gives lines. At 10 MiB the file becomes ``<name>.1`` and a new one begins."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, max_bytes: int = _MAX_FILE_BYTES) -> None:
         self.path: Final = path
+        self._max_bytes: Final = max_bytes
         self._tail: Final[deque[str]] = deque(maxlen=_TAIL_LINES)
         self._partial = b""
         self._size = 0
@@ -34,7 +35,7 @@ class OutputLog:
         return list(self._tail)
 
     def _store(self, chunk: bytes) -> None:
-        if self._size > _MAX_FILE_BYTES:
+        if self._size > self._max_bytes:
             self.path.replace(self.path.with_name(self.path.name + ".1"))
         with self.path.open("ab") as file:
             file.write(chunk)

@@ -24,6 +24,7 @@ from filelock import FileLock, Timeout
 
 from actors.clock import SystemClock
 from actors.core.backoff import RestartBudget, RetryPolicy
+from gateway.connection import redacted
 from gateway.settings import Settings
 from gateway.up.children import Child, PartFailed
 from gateway.up.descendants import reap_orphans
@@ -145,14 +146,14 @@ class Stack:
             lock.acquire()
         except Timeout:
             running = find_located(state)
-            who = "" if running is None else f" (pid {running.pid}, NATS at {running.nats_url})"
+            who = "" if running is None else f" (pid {running.pid}, NATS at {redacted(running.nats_url)})"
             raise AlreadyRunning(f"wafleet up runs already for {state.absolute()}{who}; stop it first") from None
         self._ends.callback(lock.release)
 
     async def _start_nats(self) -> str:
         given = self._plan.settings.nats_url
         if given is not None:
-            self._report("nats-server", "given", given)
+            self._report("nats-server", "given", redacted(given))
             return given
         self._nats = NatsServer(self._plan.state, port=self._plan.nats_port)
         self._ends.push_async_callback(self._end, "nats-server", self._nats)

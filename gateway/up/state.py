@@ -32,6 +32,7 @@ class Located(BaseModel):
 def write_located(state: Path, located: Located) -> None:
     """Announce what runs; whole or not at all."""
     fresh = state / f".up.{os.getpid()}"
+    fresh.touch(mode=0o600)  # a NATS address may hold a password
     fresh.write_bytes(orjson.dumps(located.model_dump(), option=orjson.OPT_INDENT_2))
     fresh.replace(state / "up.json")
 

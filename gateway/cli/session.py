@@ -1,0 +1,227 @@
+"""``wafleet session …``: start, stop, restart, logout, status, list, qr."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Annotated, Literal
+
+import typer
+from rich.markup import escape
+
+from actors.messages.commands import RateLimit
+from actors.messages.replies import QrReply, SessionStatus
+from gateway.cli.exits import CommandFailed
+from gateway.cli.options import JsonOption, NatsOption, SessionArgument, TenantOption, TimeoutOption
+from gateway.cli.output import Output, coloured
+from gateway.cli.talking import talk
+from gateway.client import Client
+from gateway.client_events import EventStream
+
+app = typer.Typer(name="session", help="Start, stop, link and look at sessions.", no_args_is_help=True)
+
+_CODES = frozenset({"session.qr", "session.code"})
+
+
+@app.command()
+def start(
+    session: SessionArgument,
+    *,
+    phone: Annotated[str | None, typer.Option(help="The number that will link, as +digits.")] = None,
+    code: Annotated[bool, typer.Option("--code", help="Link by a code instead of a QR; needs --phone.")] = False,
+    max_messages: Annotated[int, typer.Option(min=1, max=1_000, help="Messages per window.")] = 20,
+    window_ms: Annotated[int, typer.Option(min=1_000, max=3_600_000, help="Length of the window.")] = 60_000,
+    proxy: Annotated[str | None, typer.Option(help="http://, https:// or socks5:// address.")] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Show QRs or the code, and wait until it is ready.")] = False,
+    timeout: TimeoutOption = 300.0,
+    tenant: TenantOption = None,
+    nats_url: NatsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Start a session; with --wait until its phone is linked and it is ready."""
+    output = Output(as_json=as_json)
+    pairing: Literal["qr", "code"] = "code" if code else "qr"
+
+    async def work(client: Client) -> None:
+        async with client.events(session, names=_CODES) as codes:
+            status = await client.start(
+                session,
+                phone_number=phone,
+                pairing=pairing,
+                proxy=proxy,
+                rate_limit=RateLimit(max_messages=max_messages, window_ms=window_ms),
+            )
+            if wait:
+                status = await _until_ready(client, session, codes, output, timeout)
+        show_status(output, status)
+
+    talk(output, work, tenant=tenant, nats_url=nats_url)
+
+
+@app.command()
+def stop(
+    session: SessionArgument,
+    *,
+    tenant: TenantOption = None,
+    nats_url: NatsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Stop a session; its login and its queued jobs stay."""
+    _order(lambda client: client.stop(session), tenant, nats_url, as_json=as_json)
+
+
+@app.command()
+def restart(
+    session: SessionArgument,
+    *,
+    tenant: TenantOption = None,
+    nats_url: NatsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Close the browser and start it again."""
+    _order(lambda client: client.restart(session), tenant, nats_url, as_json=as_json)
+
+
+@app.command()
+def logout(
+    session: SessionArgument,
+    *,
+    tenant: TenantOption = None,
+    nats_url: NatsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Unlink the device; queued jobs are cancelled and the login is gone."""
+    _order(lambda client: client.logout(session), tenant, nats_url, as_json=as_json)
+
+
+@app.command()
+def status(
+    session: SessionArgument,
+    *,
+    tenant: TenantOption = None,
+    nats_url: NatsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the status of a session."""
+    _order(lambda client: client.status(session), tenant, nats_url, as_json=as_json)
+
+
+@app.command("list")
+def list_sessions(
+    *,
+    tenant: TenantOption = None,
+    nats_url: NatsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the sessions of the tenant."""
+    output = Output(as_json=as_json)
+
+    async def work(client: Client) -> None:
+        sessions = await client.sessions()
+        if as_json:
+            output.json({"sessions": sessions})
+        elif sessions:
+            show_statuses(output, sessions)
+        else:
+            output.say(f"tenant {escape(client.tenant_id)} has no sessions; start one with `wafleet session start ID`")
+
+    talk(output, work, tenant=tenant, nats_url=nats_url)
+
+
+@app.command()
+def qr(
+    session: SessionArgument,
+    *,
+    tenant: TenantOption = None,
+    nats_url: NatsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Draw the current QR, or show the link code."""
+    output = Output(as_json=as_json)
+
+    async def work(client: Client) -> None:
+        reply = await client.qr(session)
+        if as_json:
+            output.json(reply)
+        elif reply.qr is None and reply.code is None:
+            state = (await client.status(session)).state
+            raise CommandFailed(f"session {session} shows no QR: it is {state}")
+        else:
+            show_code(output, reply)
+
+    talk(output, work, tenant=tenant, nats_url=nats_url)
+
+
+def show_status(output: Output, status: SessionStatus) -> None:
+    """Print one status."""
+    if output.as_json:
+        output.json(status)
+    else:
+        show_statuses(output, [status])
+
+
+def show_statuses(output: Output, statuses: list[SessionStatus] | tuple[SessionStatus, ...]) -> None:
+    """Print statuses as a table."""
+    output.table(
+        "session", "status", "state", "number", "epoch", "since", "reason",
+        rows=[
+            (
+                escape(one.session_id),
+                coloured(one.status),
+                one.state + (" (paused)" if one.paused else ""),
+                (one.wid or one.phone_number or "").removesuffix("@c.us"),
+                str(one.epoch),
+                f"{one.since:%Y-%m-%d %H:%M:%S}",
+                escape(one.reason or ""),
+            )
+            for one in statuses
+        ],
+    )  # fmt: skip
+
+
+def show_code(output: Output, reply: QrReply) -> None:
+    """Draw a QR or print a link code."""
+    if reply.code is not None:
+        output.say(f"link code [bold]{escape(reply.code)}[/bold]: type it on the phone (Linked devices)")
+    elif reply.terminal is not None:
+        output.plain(reply.terminal)
+        output.say("scan it with the phone (WhatsApp, Linked devices)")
+
+
+async def _until_ready(
+    client: Client, session: str, codes: EventStream, output: Output, timeout_s: float
+) -> SessionStatus:
+    showing = asyncio.create_task(_show_codes(client, session, codes, output))
+    try:
+        return await client.wait_until(session, "ready", timeout_s=timeout_s)
+    except TimeoutError as error:
+        raise CommandFailed(str(error)) from error
+    finally:
+        showing.cancel()
+        with suppress(asyncio.CancelledError):
+            await showing
+
+
+async def _show_codes(client: Client, session: str, codes: EventStream, output: Output) -> None:
+    """Draw each new QR or code; the one that is shown already comes first."""
+    shown = await client.qr(session)
+    show_code(output, shown)
+    async for _ in codes:
+        reply = await client.qr(session)
+        if (reply.qr, reply.code) != (shown.qr, shown.code):
+            show_code(output, reply)
+            shown = reply
+
+
+def _order(
+    order: Callable[[Client], Awaitable[SessionStatus]],
+    tenant: str | None,
+    nats_url: str | None,
+    *,
+    as_json: bool,
+) -> None:
+    output = Output(as_json=as_json)
+
+    async def work(client: Client) -> None:
+        show_status(output, await order(client))
+
+    talk(output, work, tenant=tenant, nats_url=nats_url)

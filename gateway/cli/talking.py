@@ -1,0 +1,38 @@
+"""How a command talks to a running wafleet: one connection, errors as exit codes."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from gateway.cli.exits import exit_codes
+from gateway.cli.options import nats_url_of, settings_with
+from gateway.cli.output import Output
+from gateway.client import Client
+
+
+def talk(
+    output: Output,
+    work: Callable[[Client], Awaitable[None]],
+    *,
+    tenant: str | None,
+    nats_url: str | None,
+    timeout_s: float = 30.0,
+) -> None:
+    """Connect as a tenant, do some work, and end the program with the exit code of whatever goes wrong.
+
+    Args:
+        output: Where errors are printed.
+        work: What to do with the client.
+        tenant: The tenant; None: the one of the settings.
+        nats_url: The server; None: see ``nats_url_of``.
+        timeout_s: Deadline of a command.
+    """
+    with exit_codes(output):
+        settings = settings_with(nats_url=nats_url)
+        url = nats_url_of(settings)
+
+        async def connected() -> None:
+            tenant_id = tenant or settings.default_tenant_id
+            async with await Client.connect(url, tenant_id, timeout_s=timeout_s, name="wafleet command line") as client:
+                await work(client)
+
+        asyncio.run(connected())
