@@ -148,6 +148,7 @@ class PageObserver:
     def _sync_facts(self, state: Mapping[str, Any]) -> list[Fact]:
         if state["ready"] and not self._synced:
             self._synced = True
+            self._ended_login = False
             return [Synced(state["wid"], state["lid"])]
         if self._synced and not state["ready"]:
             self._synced = False
@@ -162,6 +163,7 @@ class PageObserver:
         before = self._login_ended("login_lost") if self._held_login else ()
         self._qr = data["code"]
         self._qr_sequence += 1
+        self._saw_unlinked = True
         return (*before, QrShown(data["code"], self._qr_sequence, self._ttl_s(data["ttl"])))
 
     def _ttl_s(self, ttl: float | None) -> float:

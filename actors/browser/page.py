@@ -179,7 +179,9 @@ class WhatsAppPage:
             await shares().give_back(self._driver)
 
     async def _close_politely(self) -> None:
-        """Ask the browser to end; it must not end here, since its tree is killed afterwards."""
+        """Ask the browser to end; where it does not, its tree is killed afterwards."""
+        if self._driver.ended or not process.alive([self._main]):
+            return
         with contextlib.suppress(PageFailure):
             await Lifeline().call("close", self._context.close(), self._browser.close_timeout_s)
 

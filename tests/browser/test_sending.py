@@ -1,0 +1,196 @@
+"""Sends with fixed ids, refusals, doubts and lookups, all on one linked page; the truth is what the server accepted."""
+
+import base64
+from itertools import count
+
+import pytest
+
+from actors.browser import process
+from actors.core.facts import AckChanged, Synced
+from actors.errors import PageCrashed, PageUnresponsive, RecipientNotFound, SendFailed
+from actors.messages.jobs import Content, LocationContent, MediaContent, TextContent
+from actors.ports import Chat, Found, Sent
+from simulator.client import SentMessage, SimulatedPhone
+from simulator.server import SimulatorServer
+from tests.browser.watching import ANN, BOB, ME, NOBODY, Session
+from tests.support.waiting import eventually
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
+
+PNG = base64.b64encode(
+    bytes.fromhex("89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d49444154789c6364f85f0f00"
+                  "0287018 0eb47ba920000000049454e44ae426082".replace(" ", ""))
+).decode()  # fmt: skip
+TABLE = MediaContent(data=base64.b64encode(b"a,b\n1,2\n").decode(), filename="table.csv", mimetype="text/csv")
+_IDS = count(1)
+
+
+def bare_id() -> str:
+    return f"3EB0{next(_IDS):018X}"
+
+
+async def accepted(phone: SimulatedPhone, bare: str) -> list[SentMessage]:
+    return [one for one in await phone.sent() if one.id == bare]
+
+
+async def send(session: Session, chat: Chat, content: Content, bare: str, timeout_s: float = 5.0) -> Sent:
+    prepared = await session.page.prepare(content)
+    try:
+        return await session.page.send(prepared, chat, chat.full_key(bare), timeout_s=timeout_s)
+    finally:
+        await session.page.discard(prepared)
+
+
+async def test_a_text_is_sent_under_the_id_it_was_given(linked: Session, phone: SimulatedPhone) -> None:
+    chat = await linked.page.resolve(ANN)
+    bare = bare_id()
+    linked.watched.skip()
+    sent = await send(linked, chat, TextContent(message="Hello *Ann* @551199 https://example.com/x"), bare)
+    assert (sent.message_id, sent.ack, sent.error) == (f"true_{ANN}_{bare}", 1, None)
+    truth = await accepted(phone, bare)
+    assert [(one.remote, one.body, one.dup) for one in truth] == [
+        (ANN, "Hello *Ann* @551199 https://example.com/x", False)
+    ]
+    acks = [await linked.watched.next(AckChanged) for _ in range(3)]
+    assert [ack.ack for ack in acks] == [1, 2, 3]
+    assert {ack.message_ids for ack in acks} == {(sent.message_id,)}
+
+
+async def test_a_reply_quotes_the_message_it_answers(linked: Session, phone: SimulatedPhone) -> None:
+    chat = await linked.page.resolve(BOB)
+    inbound = await phone.inbound(ME, BOB, "a question")
+    quoted = f"false_{BOB}_{inbound.id}"
+    await eventually(lambda: linked.page.lookup(quoted, inbound.id, BOB), within_s=5)
+    bare = bare_id()
+    assert (await send(linked, chat, TextContent(message="an answer", reply_to=quoted), bare)).ack == 1
+    unknown = TextContent(message="to nothing", reply_to=f"false_{BOB}_3EB000")
+    with pytest.raises(SendFailed) as refused:
+        await send(linked, chat, unknown, bare := bare_id())
+    assert refused.value.details["code"] == "msg_not_found"
+    assert await accepted(phone, bare) == []
+
+
+async def test_a_location_carries_place_and_description(linked: Session, phone: SimulatedPhone) -> None:
+    chat = await linked.page.resolve(ANN)
+    bare = bare_id()
+    place = LocationContent(latitude=-6.175, longitude=106.8272, description="Monas")
+    assert (await send(linked, chat, place, bare)).ack == 1
+    [truth] = await accepted(phone, bare)
+    assert (truth.type, truth.lat, truth.lng, truth.loc) == ("location", -6.175, 106.8272, "Monas")
+
+
+@pytest.mark.parametrize(
+    ("content", "type_"),
+    [
+        (MediaContent(data=PNG, caption="a dot", filename="dot.png"), "image"),
+        (TABLE, "document"),
+        (MediaContent(data=PNG, media_kind="document"), "document"),
+        (MediaContent(data=base64.b64encode(b"OggS" + bytes(60)).decode(), media_kind="voice"), "ptt"),
+    ],
+    ids=["picture", "table", "picture as document", "voice"],
+)  # fmt: skip
+async def test_a_file_goes_as_what_it_is(
+    linked: Session, phone: SimulatedPhone, content: MediaContent, type_: str
+) -> None:
+    chat = await linked.page.resolve(ANN)
+    bare = bare_id()
+    sent = await send(linked, chat, content, bare)
+    assert (sent.message_id, sent.ack) == (f"true_{ANN}_{bare}", 1)
+    [truth] = await accepted(phone, bare)
+    assert (truth.type, truth.caption) == (type_, content.caption)
+
+
+async def test_a_group_message_ends_with_the_own_id(linked: Session, phone: SimulatedPhone) -> None:
+    created = await linked.page._calls.page.evaluate(
+        "(members) => WPP.group.create('Group', members).then((made) => made.gid._serialized)", [ANN, BOB]
+    )
+    chat = await linked.page.resolve(created)
+    assert chat.own_id is not None
+    bare = bare_id()
+    sent = await send(linked, chat, TextContent(message="all"), bare)
+    assert (sent.message_id, sent.ack) == (f"true_{created}_{bare}_{chat.own_id}", 1)
+    found = await linked.page.lookup(chat.full_key(bare), bare, created)
+    assert found is not None
+    assert found.ack >= 1
+    other_key = f"true_{created}_{bare}_1@lid"
+    assert await linked.page.lookup(other_key, bare, created) is not None, "own ids are tried behind the recorded key"
+    with pytest.raises(RecipientNotFound):
+        await linked.page.resolve("120363000000000000@g.us")
+
+
+async def test_a_refusal_is_an_answer(linked: Session, phone: SimulatedPhone) -> None:
+    chat = await linked.page.resolve(ANN)
+    await phone.fail(wid=ME, nack=True)
+    refused = await send(linked, chat, TextContent(message="no"), bare_id())
+    await phone.fail(wid=ME, nack=False, upload=True)
+    not_uploaded = await send(linked, chat, MediaContent(data=PNG), bare_id())
+    await phone.fail(wid=ME, upload=False)
+    assert (refused.ack, refused.error) == (-1, "ERROR_UNKNOWN")
+    assert (not_uploaded.ack, not_uploaded.error) == (-1, "ERROR_UPLOAD")
+
+
+async def test_numbers_are_checked_and_unknown_ones_refused(linked: Session) -> None:
+    with pytest.raises(RecipientNotFound, match=NOBODY):
+        await linked.page.resolve(NOBODY)
+    known, unknown = await linked.page.check_contacts(["+5511990000150", f"+{NOBODY.removesuffix('@c.us')}"])
+    assert (known.exists, known.number, known.phone) == (True, "+5511990000150", "5511990000150@c.us")
+    assert (unknown.exists, unknown.chat_id) == (False, None)
+
+
+async def test_a_send_in_doubt_times_out_and_the_page_knows_its_id(linked: Session, phone: SimulatedPhone) -> None:
+    chat = await linked.page.resolve(ANN)
+    sent, lost, never = bare_id(), bare_id(), bare_id()
+    assert (await send(linked, chat, TextContent(message="sent"), sent)).ack == 1
+    await phone.fail(wid=ME, drop_before_accept=True)
+    with pytest.raises(PageUnresponsive, match="sendText"):
+        await send(linked, chat, TextContent(message="lost"), lost, timeout_s=0.5)
+    await phone.fail(wid=ME, drop_before_accept=False)
+
+    number = linked.page.page_number
+    linked.watched.skip()
+    await linked.page.reload()
+    assert linked.page.page_number == number + 1
+    with pytest.raises(PageCrashed):  # resolved in the page before: its number is not this page's
+        await send(linked, chat, TextContent(message="late"), never)
+    await linked.watched.next(Synced)
+
+    found = {one: await linked.page.lookup(chat.full_key(one), one, ANN) for one in (sent, lost, never)}
+    assert found[lost] == Found(chat.full_key(lost), 0)
+    assert found[never] is None
+    assert found[sent] is not None
+    await linked.page.resolve(ANN)
+    assert (await send(linked, chat, TextContent(message="lost"), lost)).ack >= 1
+    assert [one.dup for one in await accepted(phone, lost)] == [False]
+    assert await accepted(phone, never) == []
+
+
+async def test_on_lid_accounts_chats_go_by_lid_and_are_found_by_both(
+    linked: Session, phone: SimulatedPhone, world: SimulatorServer
+) -> None:
+    by_phone = bare_id()
+    chat = await linked.page.resolve(BOB)
+    await send(linked, chat, TextContent(message="before"), by_phone)
+    await phone.cfg(lid_chats=True)
+    linked.watched.skip()
+    await linked.page.reload()
+    await linked.watched.next(Synced)
+    lid_chat = await linked.page.resolve(BOB)
+    assert (lid_chat.chat_id, lid_chat.phone) == (chat.lid, BOB)
+    by_lid = bare_id()
+    assert (await send(linked, lid_chat, TextContent(message="after"), by_lid)).ack == 1
+    recorded_by_phone = f"true_{BOB}_{by_lid}"
+    after = await linked.page.lookup(recorded_by_phone, by_lid, BOB)
+    before = await linked.page.lookup(lid_chat.full_key(by_phone), by_phone, BOB)
+    assert [after and after.message_id, before and before.message_id] == [
+        lid_chat.full_key(by_lid),
+        chat.full_key(by_phone),
+    ]
+    assert await linked.page.lookup(lid_chat.full_key("3EB0AB"), "3EB0AB", BOB) is None
+    await phone.cfg(lid_chats=False)
+
+
+async def test_a_screenshot_is_a_png_and_the_tree_is_named(linked: Session) -> None:
+    assert (await linked.page.screenshot()).startswith(b"\x89PNG")
+    processes = linked.page.processes
+    assert process.alive(processes) == list(processes)
+    assert any(process.is_renderer(one) for one in processes)
