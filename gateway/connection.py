@@ -1,9 +1,9 @@
 """One NATS connection, with a deadline on every request and one check of every message's size.
 
 Theory of operation. When the connection is lost all waiting requests fail at once (their answers can't come any more)
-and new ones wait, within their deadline, for the reconnect, which is tried for ever. nats-py (2.16) closes a connection
-for good when the server sends ``-ERR``, above all on a message beyond ``max_payload``, headers included, of which it
-checks the body alone: so every message passes ``_check_size``.
+and new ones wait, within their deadline, for the reconnect, which is tried for ever. A message beyond ``max_payload``,
+headers included, makes the server cut the connection of everybody behind it, and nats-py (2.16) looks at the body
+alone: so every message passes ``_check_size``.
 
 Owns the client object and the translation of its errors. Imports the errors, ``gateway.inbox`` and ``gateway.answers``.
 """
@@ -50,7 +50,6 @@ class Bus:
         self._inbox: Final = Inbox()
         self._client: Final = InboxClient(self._inbox)
         self._connected: Final = asyncio.Event()
-        self._closed: Final = asyncio.Event()
         self._hooks: Final[list[Callable[[], None]]] = []
         self._closing = False
 
@@ -68,10 +67,6 @@ class Bus:
         """Call a hook after each reconnect: plain subscribers may have missed messages. Returns how to take it off."""
         self._hooks.append(hook)
         return lambda: self._hooks.remove(hook)
-
-    async def wait_closed(self) -> None:
-        """Wait until the connection ended for good (``close``, or an error after which nats-py gives up)."""
-        await self._closed.wait()
 
     async def open(self, timeout_s: float) -> None:
         """Connect and open the inbox. Raises ``Unavailable``."""
@@ -115,7 +110,6 @@ class Bus:
         if tasks:
             await asyncio.wait(tasks, timeout=_CLOSE_TIMEOUT_S)
         self._inbox.fail_all("the connection was closed")
-        self._closed.set()
 
     async def __aenter__(self) -> Self:
         """Return the connection itself; leaving the context closes it."""
@@ -240,7 +234,7 @@ class Bus:
     async def _wait_connected(self, timeout_s: float) -> None:
         if self._connected.is_set():
             return
-        if self._closed.is_set():
+        if self._closing:
             raise Unavailable(f"the connection to NATS at {redacted(self.url)} is closed")
         try:
             async with asyncio.timeout(timeout_s):
@@ -267,8 +261,7 @@ class Bus:
 
     async def _on_closed(self) -> None:
         if not self._closing:
-            _log.error("%s: NATS closed the connection for good: %r", self.name, self._client.last_error)
-        self._closed.set()
+            _log.error("%s: the connection to NATS ended for good: %r", self.name, self._client.last_error)
 
     def _client_tasks(self) -> set[asyncio.Task[None]]:
         """List nats-py's background tasks: its ``close`` cancels them without waiting for their end."""

@@ -98,21 +98,25 @@ class Mirror(Generic[T]):
             raise Unavailable(f"{self._bucket.name}: {entry.key} is not one this version can read: {exc}") from exc
 
     def _take(self, entry: Entry) -> None:
-        held = self._held.get(entry.key)
-        if held is not None and held.revision >= entry.revision:
+        if self._is_old(entry):
             return
         try:
             self._held[entry.key] = Revised(self._read(entry), entry.revision)
         except Unavailable as exc:
             _log.error("%s", exc)
 
+    def _is_old(self, entry: Entry) -> bool:
+        held = self._held.get(entry.key)
+        return held is not None and held.revision >= entry.revision
+
     async def _on_change(self, msg: Msg) -> None:
         headers = msg.headers or {}
         key = msg.subject.removeprefix(republished(self._bucket.name))
-        if "KV-Operation" in headers:
+        entry = Entry(key, msg.data, int(headers["Nats-Sequence"]))
+        if "KV-Operation" not in headers:
+            self._take(entry)
+        elif not self._is_old(entry):
             self._held[key] = None
-        else:
-            self._take(Entry(key, msg.data, int(headers["Nats-Sequence"])))
 
     async def _load(self) -> None:
         async for entry in self._bucket.entries():

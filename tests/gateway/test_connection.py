@@ -157,6 +157,15 @@ async def test_the_size_check_counts_headers_and_the_largest_message_passes(bus:
     assert bus.is_connected
 
 
+async def test_a_connection_that_the_server_cut_with_an_error_is_made_again(bus: Bus) -> None:
+    back = asyncio.Event()
+    bus.on_reconnected(back.set)
+    await bus.client.publish("large", b"x" * bus.client.max_payload, headers={"more": "x"})  # past the size check
+    async with asyncio.timeout(10):
+        await back.wait()
+    assert isinstance(await bus.api("INFO"), dict)
+
+
 async def test_a_cancelled_request_leaves_nothing_behind(bus: Bus) -> None:
     await bus.subscribe("mute", _mute)
     asking = asyncio.create_task(bus.request("mute"))
@@ -181,5 +190,4 @@ async def test_close_ends_every_task_and_request(own_nats_server: NatsServer, se
         await asking
     with pytest.raises(Unavailable, match="closed"):
         await bus.request("mute")
-    await bus.wait_closed()
     assert asyncio.all_tasks() == {asyncio.current_task()}

@@ -24,22 +24,6 @@ def writer(bus: Bus) -> JobWriter:
     return JobWriter(bus, QueueConfig())
 
 
-async def test_jobs_are_read_lane_by_lane_in_the_order_they_were_stored(
-    bus: Bus, writer: JobWriter, key: SessionKey
-) -> None:
-    log = JetStreamJobLog(bus, key)
-    high = [make_job(key, lane="high", text=str(n)) for n in range(3)]
-    normal = [make_job(key, text=str(n)) for n in range(3)]
-    for pair in zip(high, normal, strict=True):
-        for job in pair:
-            await writer.publish(job)
-    assert [stored.job for stored in await log.read("high", 0, 10)] == high
-    first = await log.read("normal", 0, 1)
-    rest = await log.read("normal", first[0].seq, 10)
-    assert [stored.job for stored in (*first, *rest)] == normal
-    assert await log.read("bulk", 0, 10) == []
-
-
 async def test_a_repeated_job_is_stored_once(bus: Bus, writer: JobWriter, key: SessionKey) -> None:
     job = make_job(key)
     first, second = await writer.publish(job), await writer.publish(job)
@@ -59,16 +43,6 @@ async def test_ten_thousand_jobs_are_read_completely_in_batches(bus: Bus, writer
         read.extend(page)
     assert sorted(stored.job.job_id for stored in read) == sorted(job.job_id for job in jobs)
     assert [stored.seq for stored in read] == sorted(stored.seq for stored in read)
-
-
-async def test_deleting_twice_is_no_error_and_depths_follow(bus: Bus, writer: JobWriter, key: SessionKey) -> None:
-    log = JetStreamJobLog(bus, key)
-    ack = await writer.publish(make_job(key, lane="bulk"))
-    await writer.publish(make_job(key, lane="direct"))
-    assert await log.depths() == {"direct": 1, "high": 0, "normal": 0, "bulk": 1}
-    await log.delete(ack.seq)
-    await log.delete(ack.seq)
-    assert await log.depths() == {"direct": 1, "high": 0, "normal": 0, "bulk": 0}
 
 
 async def test_a_full_lane_is_refused_while_its_neighbours_accept(own_nats_server: NatsServer, key: SessionKey) -> None:

@@ -1,4 +1,4 @@
-"""Leases, epochs and profile heads."""
+"""Leases and epochs."""
 
 import asyncio
 
@@ -6,10 +6,9 @@ import pytest
 
 from actors.config import LeaseConfig
 from actors.messages.ids import SessionKey
-from actors.messages.records import LeaseRecord, ProfileHead
+from actors.messages.records import LeaseRecord
 from gateway.connection import Bus, connect
 from gateway.leases import SUPERVISOR_LEASE, JetStreamLeaseStore
-from gateway.profiles import JetStreamProfileHeads
 from gateway.streams import declared, ensure
 from tests.support.nats import NatsServer
 from tests.support.waiting import eventually
@@ -28,18 +27,6 @@ async def test_of_many_takers_one_gets_the_lease(bus: Bus, key: SessionKey) -> N
     held = await store.read()
     assert held is not None
     assert (held.value.owner_id, held.revision) == (str(taken.index(revision)), revision)
-
-
-async def test_a_renewal_with_an_old_revision_is_refused_and_changes_nothing(bus: Bus, key: SessionKey) -> None:
-    store = JetStreamLeaseStore.of_session(bus, key)
-    first = await store.create(_owner("a"))
-    assert first is not None
-    second = await store.renew(_owner("a"), first)
-    assert second is not None
-    assert await store.renew(_owner("b"), first) is None
-    held = await store.read()
-    assert held is not None
-    assert (held.value.owner_id, held.revision) == ("a", second)
 
 
 async def test_a_released_lease_is_free_at_once_and_only_its_holder_can_release_it(bus: Bus, key: SessionKey) -> None:
@@ -79,11 +66,3 @@ async def test_every_raise_of_an_epoch_gives_a_higher_number(bus: Bus, key: Sess
     assert [await store.raise_epoch() for _ in range(3)] == [1, 2, 3]
     raised = await asyncio.gather(*(store.raise_epoch() for _ in range(5)))
     assert sorted(raised) == [4, 5, 6, 7, 8]
-
-
-async def test_the_newest_profile_head_is_read_back(bus: Bus, key: SessionKey) -> None:
-    heads = JetStreamProfileHeads(bus, key)
-    assert await heads.read() is None
-    for epoch in (1, 2):
-        await heads.write(ProfileHead(epoch=epoch, node="n1", generation="g"))
-    assert await heads.read() == ProfileHead(epoch=2, node="n1", generation="g")
