@@ -30,16 +30,20 @@ async def control(bus: Bus) -> StandInControl:
 
 
 @pytest.fixture
-async def replica(
-    nats_server: NatsServer, bus: Bus, control: StandInControl, limits: ReplicaLimits
-) -> AsyncIterator[GatewayReplica]:
-    """A running gateway on a connection of its own."""
+async def gateway_bus(nats_server: NatsServer, bus: Bus) -> AsyncIterator[Bus]:
+    """The gateway's own connection; the streams exist, as ``bus`` made them."""
     connection = await connect(nats_server.url, "gateway")
-    running = GatewayReplica(connection, control, limits=limits)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+async def replica(gateway_bus: Bus, control: StandInControl, limits: ReplicaLimits) -> AsyncIterator[GatewayReplica]:
+    """A running gateway."""
+    running = GatewayReplica(gateway_bus, control, limits=limits)
     await running.start()
     yield running
     await running.drain()
-    await connection.close()
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ from actors.messages.base import rfc3339_ms
 from actors.messages.commands import COMMANDS, PLANNED
 from actors.messages.ids import SessionKey
 from gateway.connection import Bus
-from tests.gateway.replicas import PHONE, Asking, ask, control, limits, ready, replica
+from tests.gateway.replicas import PHONE, Asking, ask, control, gateway_bus, limits, ready, replica
 from tests.gateway.standins import StandInControl
 
-__all__ = ["ask", "control", "limits", "ready", "replica"]
+__all__ = ["ask", "control", "gateway_bus", "limits", "ready", "replica"]
 
 pytestmark = [pytest.mark.nats, pytest.mark.usefixtures("replica")]
 

@@ -20,12 +20,24 @@ from gateway.records import RecordStore
 from gateway.replica import GatewayReplica
 from gateway.streams import event_subject
 from tests.gateway.building import make_job
-from tests.gateway.replicas import PHONE, Asking, Owner, ask, client, control, limits, owner, ready, replica
+from tests.gateway.replicas import (
+    PHONE,
+    Asking,
+    Owner,
+    ask,
+    client,
+    control,
+    gateway_bus,
+    limits,
+    owner,
+    ready,
+    replica,
+)
 from tests.gateway.standins import StandInControl, put_session
 from tests.gateway.test_service import error_code
 from tests.support.nats import NatsServer
 
-__all__ = ["ask", "client", "control", "limits", "owner", "ready", "replica"]
+__all__ = ["ask", "client", "control", "gateway_bus", "limits", "owner", "ready", "replica"]
 
 pytestmark = [pytest.mark.nats, pytest.mark.usefixtures("replica")]
 

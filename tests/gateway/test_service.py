@@ -17,11 +17,23 @@ from gateway.jobs import JetStreamJobLog
 from gateway.replica import GatewayReplica, ReplicaLimits
 from gateway.service import ServiceLimits
 from gateway.streams import WA_JOBS, declared, event_subject
-from tests.gateway.replicas import PHONE, Asking, Owner, ask, client, control, limits, owner, ready, replica
+from tests.gateway.replicas import (
+    PHONE,
+    Asking,
+    Owner,
+    ask,
+    client,
+    control,
+    gateway_bus,
+    limits,
+    owner,
+    ready,
+    replica,
+)
 from tests.gateway.standins import StandInControl, put_session
 from tests.support.waiting import eventually
 
-__all__ = ["ask", "client", "control", "limits", "owner", "ready", "replica"]
+__all__ = ["ask", "client", "control", "gateway_bus", "limits", "owner", "ready", "replica"]
 
 pytestmark = [pytest.mark.nats, pytest.mark.usefixtures("replica")]
 
