@@ -1,0 +1,160 @@
+"""Who may use a profile, what its id says, and what is left of it. No browser: processes stand in for one."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from actors.browser import process
+from actors.browser.process import ExitWatch
+from actors.browser.profile import QUARANTINE, QUARANTINE_KEPT_S, Profile
+from actors.errors import ProfileInUse
+from actors.messages.ids import SessionKey
+
+KEY = SessionKey("acme", "s1")
+Waiting = asyncio.subprocess.Process
+Spawn = Callable[..., Awaitable[Waiting]]
+
+
+@pytest.fixture
+def profile(tmp_path: Path) -> Profile:
+    return Profile(tmp_path, KEY)
+
+
+@pytest.fixture
+async def spawn() -> AsyncIterator[Spawn]:
+    """Starts processes that wait until they are killed, with an argument to be known by."""
+    started: list[Waiting] = []
+
+    async def start(*arguments: str) -> Waiting:
+        one = await asyncio.create_subprocess_exec("sh", "-c", "read line", *arguments, stdin=asyncio.subprocess.PIPE)
+        started.append(one)
+        return one
+
+    yield start
+    for one in started:
+        if one.returncode is None:
+            one.kill()
+        await one.wait()
+        if one.stdin is not None:
+            one.stdin.close()
+
+
+async def test_one_owner_at_a_time(profile: Profile, tmp_path: Path) -> None:
+    await profile.acquire()
+    with pytest.raises(ProfileInUse, match="acme:s1"):
+        await Profile(tmp_path, KEY).acquire()
+    with pytest.raises(ProfileInUse):
+        await profile.quarantine()
+    await Profile(tmp_path, SessionKey("acme", "s2")).acquire()
+    profile.release()
+    profile.release()
+    await Profile(tmp_path, KEY).acquire()
+
+
+async def test_the_processes_of_a_dead_owner_are_ended_and_nobody_elses(
+    profile: Profile, spawn: Spawn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actors.browser.profile._OLD_TREE_TIMEOUT_S", 0.1)
+    profile.generation()
+    recorded, unrecorded, stranger = (
+        await spawn(),
+        await spawn(f"--user-data-dir={profile.browser_folder}"),
+        await spawn(),
+    )
+    profile.record_owner([*process.tree(recorded.pid), (stranger.pid, 1.0)])
+    await profile.acquire()
+    async with asyncio.timeout(5):
+        assert [await recorded.wait(), await unrecorded.wait()] == [-signal.SIGKILL] * 2
+    assert stranger.returncode is None, "a pid that was used again is not ours to kill"
+    profile.release()
+
+
+async def test_a_tree_that_ends_by_itself_is_waited_for(profile: Profile, spawn: Spawn) -> None:
+    profile.generation()
+    one = await spawn()
+    profile.record_owner(process.tree(one.pid))
+    acquiring = asyncio.create_task(profile.acquire())
+    assert one.stdin is not None
+    one.stdin.close()
+    await acquiring
+    assert await one.wait() == 1, "read met the end of its input: nobody killed it"
+    profile.release()
+
+
+async def test_a_record_cut_short_is_no_obstacle(profile: Profile, tmp_path: Path) -> None:
+    profile.generation()
+    (tmp_path / "acme" / "s1" / "owner.json").write_text('{"processes": [[12')
+    await profile.acquire()
+    profile.release()
+
+
+def test_the_generation_lives_as_long_as_the_content(profile: Profile, tmp_path: Path) -> None:
+    first = profile.generation()
+    assert len(first) == 32
+    assert Profile(tmp_path, KEY).generation() == first
+    assert profile.browser_folder.stat().st_mode & 0o777 == 0o700
+    profile.browser_folder.rmdir()
+    assert profile.generation() != first
+
+
+def test_a_new_login_over_an_old_one_is_new_content(profile: Profile) -> None:
+    first = profile.generation()
+    profile.note_link(fresh=True)
+    assert profile.generation() == first, "the first login is what the content was made for"
+    profile.note_link(fresh=False)
+    assert profile.generation() == first
+    profile.note_link(fresh=True)
+    assert profile.generation() != first
+
+
+async def test_what_was_left_behind_is_swept_and_quarantine_ends_after_its_days(
+    profile: Profile, tmp_path: Path
+) -> None:
+    profile.generation()
+    (profile.new_media_folder() / "content").write_bytes(b"left by a crash")
+    old, recent = tmp_path / QUARANTINE / "acme.s1.old", tmp_path / QUARANTINE / "acme.s1.recent"
+    for folder in (old, recent):
+        folder.mkdir(parents=True)
+    past = old.stat().st_mtime - QUARANTINE_KEPT_S - 60
+    os.utime(old, (past, past))
+    await profile.acquire()
+    profile.release()
+    assert not profile.media_folder.exists()
+    assert not old.exists()
+    assert recent.exists()
+
+
+async def test_quarantine_moves_the_profile_and_the_next_one_is_new(profile: Profile, tmp_path: Path) -> None:
+    await profile.quarantine()
+    first = profile.generation()
+    (profile.browser_folder / "cookies").write_text("secret")
+    await profile.quarantine()
+    assert (tmp_path / QUARANTINE / f"acme.s1.{first}" / "browser" / "cookies").read_text() == "secret"
+    assert profile.generation() != first
+
+
+async def test_the_end_of_a_process_is_told_even_if_it_came_before(
+    spawn: Spawn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in ("pidfd", "polled"):
+        one = await spawn()
+        [identity] = process.tree(one.pid)
+        ended = asyncio.Event()
+        watch = ExitWatch(identity, ended.set)
+        process.kill([identity])
+        async with asyncio.timeout(5):
+            await ended.wait()
+        watch.close()
+        assert await process.wait_gone([identity], 1.0) == []
+        assert process.tree(one.pid) == []
+        monkeypatch.delattr("os.pidfd_open", raising=False)
+
+
+async def test_waiting_for_processes_that_stay_names_them(spawn: Spawn) -> None:
+    identity = process.tree((await spawn()).pid)
+    assert await process.wait_gone(identity, 0.05) == identity
+    assert not process.is_renderer(identity[0])
