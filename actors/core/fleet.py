@@ -282,18 +282,21 @@ class FleetCore:
 
     def _settle(self, key: SessionKey, desired: DesiredSession, watched: _Watched, this: _Round) -> None:
         """Bring one session nearer to what is desired of it."""
-        if desired.target == "stopped" and watched.phase is Phase.PENDING:
-            watched.phase, watched.revision = Phase.ENDED, desired.revision_of_start
-            if not this.is_final(key):
-                this.actions.append(Announce(key, State.STOPPED, None))
-        elif desired.target != "running" and watched.phase is Phase.LIVING:
+        if watched.phase is Phase.LIVING and desired.target != "running":
             wish = Wish.STOP if desired.target == "stopped" else Wish.LOG_OUT
             if watched.wish is not wish:
                 self.ending(key, wish, desired.revision_of_start, this.now)
                 this.actions.append(End(key, wish))
         if desired.target == "stopped":
+            if watched.phase is Phase.PENDING:
+                watched.phase, watched.revision = Phase.ENDED, desired.revision_of_start
+                if not this.is_final(key):
+                    this.actions.append(Announce(key, State.STOPPED, None))
             return
-        if watched.phase is Phase.ENDED and desired.revision_of_start > watched.revision:
+        if watched.phase in {Phase.CREATING, Phase.LIVING}:
+            # This life is the answer to every order until now.
+            watched.revision = desired.revision_of_start
+        elif watched.phase is Phase.ENDED and desired.revision_of_start > watched.revision:
             watched.begin_again(this.now)
         if watched.phase is Phase.PENDING:
             self._queue(key, desired, watched, this)
