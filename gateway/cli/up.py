@@ -96,6 +96,7 @@ class StartProgress:
     _began: float = field(default_factory=time.monotonic)
     _started: dict[str, float] = field(default_factory=dict)
     _status: Status | None = None
+    _finished: float | None = None
 
     def __call__(self, name: str, moment: Moment, text: str) -> None:
         """Take note of a part."""
@@ -115,18 +116,22 @@ class StartProgress:
 
     @property
     def passed_s(self) -> float:
-        """Seconds since it began."""
-        return time.monotonic() - self._began
+        """Seconds from the beginning until everything was up."""
+        return (self._finished or time.monotonic()) - self._began
 
     def finish(self) -> None:
-        """Take the moving line away."""
+        """Take the moving line away: everything is up, or nothing comes any more."""
+        self._finished = self._finished or time.monotonic()
+        self._hide()
+
+    def _hide(self) -> None:
         if self._status is not None:
             self._status.stop()
             self._status = None
 
     def _show(self, names: dict[str, float]) -> None:
         if not names:
-            self.finish()
+            self._hide()
             return
         text = f"starting {', '.join(names)} …"
         if self._status is None:

@@ -45,7 +45,8 @@ class Child:
         self.name: Final = name
         self._command: Final = [str(part) for part in command]
         self._environment: Final = {**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})}
-        self._grace_s: Final = grace_s
+        self.grace_s = grace_s
+        """How long it may take to end after SIGTERM."""
         self._on_line: Final = on_line
         self._log: Final = OutputLog(log)
         self._waiting: Final[list[tuple[re.Pattern[str], asyncio.Future[str]]]] = []
@@ -120,7 +121,7 @@ class Child:
         with suppress(ProcessLookupError):
             process.send_signal(signal.SIGTERM)
         try:
-            async with asyncio.timeout(self._grace_s):
+            async with asyncio.timeout(self.grace_s):
                 await process.wait()
         except TimeoutError:
             kill_tree(process.pid)

@@ -200,16 +200,14 @@ class Stack:
             "NATS_URL": located.nats_url,
             "RAY_ADDRESS": located.ray_address,
             "WHATSAPP_WEB_URL": located.whatsapp_web_url,
-            "WAFLEET_DRAIN_FLEET": "1",  # the fleet of this machine is ours: it ends with us
             **located.ray_environment,
             **dict(self._plan.environment),
         }
         self._gateway = Child(
             "gateway",
-            [sys.executable, "-m", "gateway.main"],
+            [sys.executable, "-m", "gateway.main", "--drain-fleet"],
             log=self._plan.state / "logs" / "gateway.log",
             environment=environment,
-            grace_s=_GATEWAY_STOP_GRACE_S,
             on_line=self._plan.on_gateway_line,
         )
         self._ends.push_async_callback(self._end, "gateway", self._gateway)
@@ -221,6 +219,7 @@ class Stack:
     async def _wait_gateway(self) -> None:
         if self._gateway is not None:
             await self._gateway.line(_GATEWAY_READY, within_s=_GATEWAY_START_TIMEOUT_S)
+            self._gateway.grace_s = _GATEWAY_STOP_GRACE_S  # before, there was nothing to drain
 
     # --- watching and ending ----------------------------------------------------------------------------------------
 
