@@ -199,6 +199,7 @@ class SessionActor:
                     done.set_result(None)
         finally:
             parts.keeper.kill()
+            await parts.sender.abort(0)
             await cancel(pages, *self._tasks, *([self._alarm[1]] if self._alarm else []))
             await parts.outbox.close(0)
             await parts.acks.close()

@@ -1,0 +1,25 @@
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from tests.actor.stage import Stage
+
+Staged = Callable[..., Awaitable[Stage]]
+
+
+@pytest.fixture
+async def staged() -> AsyncIterator[Staged]:
+    """Start session actors on fakes; each is ended with the test. asyncio's debug mode is on."""
+    asyncio.get_running_loop().set_debug(True)
+    stages: list[Stage] = []
+
+    async def start(*args: Any, **kwargs: Any) -> Stage:
+        stage = Stage(*args, **kwargs)
+        stages.append(stage)
+        return await stage.start()
+
+    yield start
+    for stage in stages:
+        await stage.close()
