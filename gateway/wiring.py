@@ -20,6 +20,9 @@ class JetStreamPorts:
 
     async def connect(self, spec: SessionSpec) -> SessionPorts:
         """Connect all ports of a session. Raises ``Unavailable``."""
+        from gateway.lean import import_nats
+
+        import_nats(self.nats_url)
         from actors.browser.browser import ChromiumBrowser
         from actors.clock import SystemClock
         from gateway.connection import connect
@@ -46,6 +49,9 @@ class JetStreamPorts:
 
     async def connect_fleet(self) -> FleetPorts:
         """Connect what the supervisor needs. Raises ``Unavailable``."""
+        from gateway.lean import import_nats
+
+        import_nats(self.nats_url)
         from actors.clock import SystemClock
         from gateway.connection import connect
         from gateway.leases import SUPERVISOR_LEASE, JetStreamLeaseStore

@@ -74,9 +74,22 @@ async def test_where_no_gateway_has_set_up_anything_connecting_is_unavailable(ow
         await JetStreamPorts(own_nats_server.url).connect_fleet()
 
 
-def test_the_factory_itself_imports_neither_nats_nor_a_browser() -> None:
-    program = (
-        "import sys, gateway.wiring; print([name for name in ('nats', 'playwright', 'ray') if name in sys.modules])"
-    )
+def test_handing_the_factory_on_imports_no_nats_and_connecting_no_aiohttp(own_nats_server: NatsServer) -> None:
+    program = f"""
+import asyncio, sys
+from gateway.wiring import JetStreamPorts
+from actors.errors import Unavailable
+
+def loaded():
+    return [name for name in ("nats", "playwright", "ray", "aiohttp") if name in sys.modules]
+
+factory = JetStreamPorts({own_nats_server.url!r})
+print(loaded())
+try:
+    asyncio.run(factory.connect_fleet())
+except Unavailable as exc:
+    print(exc.code, loaded())
+import aiohttp
+"""
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert done.stdout.splitlines() == ["[]", "unavailable ['nats']"]
