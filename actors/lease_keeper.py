@@ -15,8 +15,11 @@ from actors.errors import Unavailable
 from actors.messages.records import LeaseRecord
 from actors.ports import Clock, LeaseStore
 
-_TRY_EVERY_S: Final = 1.0
-"""Between tries to take or to renew a lease after one that failed."""
+_TAKE_EVERY_S: Final = 1.0
+"""Between tries to take a lease."""
+_RENEW_AGAIN_S: Final = 0.25
+"""After a renewal that failed: between the time of renewal and the end of the term there are but 3 s."""
+_RENEW_TIMEOUT_S: Final = 1.0
 _PATIENCE_S: Final = 5.0
 """How long after the TTL of a former owner's lease a new owner goes on trying."""
 _RELEASE_TIMEOUT_S: Final = 3.0
@@ -78,7 +81,7 @@ class LeaseKeeper:
         while not await self._try_take():
             if self._clock.monotonic() >= give_up_at:
                 return False
-            await self._clock.sleep(_TRY_EVERY_S)
+            await self._clock.sleep(_TAKE_EVERY_S)
         self._tasks = [
             asyncio.create_task(self._renew_for_ever(), name="lease:renew"),
             asyncio.create_task(self._watch(), name="lease:watch"),
@@ -92,7 +95,7 @@ class LeaseKeeper:
             try:
                 await within(self._clock, _RELEASE_TIMEOUT_S, self._store.release(self._revision))
             except (Unavailable, TimeoutError) as exc:
-                self._log.warning("lease not released, it runs out by itself: %s", exc)
+                self._log.warning("Lease not released, it runs out by itself: %s", exc)
         self._lost = True
 
     async def _try_take(self) -> bool:
@@ -116,21 +119,21 @@ class LeaseKeeper:
         delay = self._config.renew_every_s
         while not self._lost:
             await self._clock.sleep(delay)
-            delay = self._config.renew_every_s if await self._renew() else _TRY_EVERY_S
+            delay = self._config.renew_every_s if await self._renew() else _RENEW_AGAIN_S
 
     async def _renew(self) -> bool:
         sent_at = self._clock.monotonic()
         try:
-            revision = await self._store.renew(self._record, self._revision)
+            revision = await within(self._clock, _RENEW_TIMEOUT_S, self._store.renew(self._record, self._revision))
             if revision is None:
-                found = await self._store.read()
+                found = await within(self._clock, _RENEW_TIMEOUT_S, self._store.read())
                 if not found or not is_ours(found.value, self._record.owner_id):
                     self._lose("another owner holds the lease" if found else "the lease is gone")
                     return False
                 self._revision = found.revision
                 return False
-        except Unavailable as exc:
-            self._log.warning("lease not renewed: %s", exc)
+        except (Unavailable, TimeoutError) as exc:
+            self._log.warning("Lease not renewed: %s", exc)
             return False
         self._revision = revision
         if self._term:

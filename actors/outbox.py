@@ -84,8 +84,10 @@ class Outbox:
         except TimeoutError:
             self._log.error("%d events were not published: JetStream did not answer", len(self._waiting))
         await cancel(self._task)
+        self._task = None
         for _, done in self._waiting:
             done.cancel()
+        self._waiting.clear()
 
     def _build(self, event: str, data: EventData, event_id: str | None) -> Event:
         self._seq += 1

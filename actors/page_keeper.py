@@ -88,6 +88,7 @@ class PageKeeper:
         """Counts browsers: facts of an older one are dropped."""
         self._earlier_pages = 0
         """Pages of all earlier browsers of this owner."""
+        self._closing: Page | None = None
         self.page: Page | None = None
         self.generation = ""
         """Id of the profile's content."""
@@ -139,8 +140,9 @@ class PageKeeper:
 
     def kill(self) -> None:
         """Kill the browser's process tree at once."""
-        if self.page:
-            self.page.kill()
+        for page in (self.page, self._closing):
+            if page:
+                page.kill()
 
     async def _carry_out(self, step: PageEffect) -> None:
         match step:
@@ -190,15 +192,16 @@ class PageKeeper:
     async def _close(self) -> None:
         handled = await self._abort_job(0)
         page, self.page = self.page, None
+        self._closing = page
         try:
             if page:
                 self._earlier_pages += page.page_number
                 await within(self._clock, _CLOSE_TIMEOUT_S, page.close())
         except TimeoutError:
             self._log.error("Browser did not close in time and is killed")
-            if page:
-                page.kill()
+            self.kill()
         finally:
+            self._closing = None
             self._return_job(handled)
 
     async def _ask_for_pairing(self, step: signals.RefreshQr | signals.RequestCode) -> None:

@@ -311,7 +311,7 @@ class SessionActor:
         try:
             stored = await parts.ports.jobs.read(read.lane, read.after_seq, read.limit)
         except Unavailable as exc:
-            self._log.warning("Jobs not read: %s", exc)
+            self._log.info("Jobs not read: %s", exc)
             self._inbox.put(signals.ReadFailed(read.lane))
             return
         # Deadlines are monotonic inside a process: a step of the machine's clock must not expire a queue.

@@ -229,7 +229,7 @@ class Machine:
                 else:
                     self.effects += requests
             case Effect.END:
-                self.ended = True
+                self.ended, self.reason = True, cause.reason or self.reason
                 self.effects.append(signals.End(self._state, _EVENT_OF[self._state], before, self.reason))
             case _:
                 self.effects.append(_PAGE_EFFECT[effect])
