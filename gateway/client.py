@@ -68,13 +68,22 @@ class Client:
         self._requests: Final = Requests(bus, tenant_id, timeout_s)
 
     @classmethod
-    async def connect(cls, url: str, tenant_id: str, *, timeout_s: float = 30.0, name: str = "wafleet client") -> Self:
+    async def connect(
+        cls,
+        url: str,
+        tenant_id: str,
+        *,
+        timeout_s: float = 30.0,
+        connect_timeout_s: float = 5.0,
+        name: str = "wafleet client",
+    ) -> Self:
         """Connect.
 
         Args:
             url: ``nats://[user:password@]host:port``, several with commas between.
             tenant_id: The tenant all commands are for.
             timeout_s: Deadline of a command, repetitions included.
+            connect_timeout_s: How long to try to connect; a connection lost later is made again for ever.
             name: What NATS shows for this connection.
 
         Raises:
@@ -82,7 +91,7 @@ class Client:
             Unavailable: Nobody answers there.
         """
         check_ids(tenant_id)
-        return cls(await connect(url, name), tenant_id, timeout_s)
+        return cls(await connect(url, name, timeout_s=connect_timeout_s), tenant_id, timeout_s)
 
     async def close(self) -> None:
         """Disconnect; may be called twice."""

@@ -1,0 +1,109 @@
+"""Gateways side by side, and what the end of one costs its clients: a repetition."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+
+import orjson
+import pytest
+
+from actors.messages.ids import SessionKey
+from actors.messages.replies import JobAccepted
+from gateway.client import Client
+from gateway.connection import Bus, connect
+from gateway.jobs import JetStreamJobLog
+from gateway.replica import GatewayReplica
+from tests.gateway.replicas import PHONE, client, control, ready
+from tests.gateway.standins import StandInControl
+from tests.support.nats import NatsServer
+from tests.support.processes import Program
+
+__all__ = ["client", "control", "ready"]
+
+pytestmark = pytest.mark.nats
+
+
+@pytest.fixture
+async def pair(nats_server: NatsServer, bus: Bus, control: StandInControl) -> AsyncIterator[list[GatewayReplica]]:
+    """Two gateways, each on a connection of its own."""
+    async with AsyncExitStack() as stack:
+        replicas = []
+        for number in range(2):
+            connection = await stack.enter_async_context(await connect(nats_server.url, f"gateway {number}"))
+            replicas.append(GatewayReplica(connection, control))
+            await replicas[-1].start()
+            stack.push_async_callback(replicas[-1].drain)
+        yield replicas
+
+
+async def served(bus: Bus) -> list[int]:
+    """How many requests each replica has taken."""
+    inbox: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def take(msg: object) -> None:
+        inbox.put_nowait(msg.data)  # type: ignore[attr-defined] # a message of nats-py
+
+    subscription = await bus.subscribe("_INBOX.stats", take)
+    await bus.publish("$SRV.STATS.wafleet", reply="_INBOX.stats")
+    counts = []
+    async with asyncio.timeout(5):
+        for _ in range(2):
+            stats = orjson.loads(await inbox.get())
+            counts.append(sum(endpoint["num_requests"] for endpoint in stats["endpoints"]))
+    await subscription.unsubscribe()
+    return counts
+
+
+@pytest.mark.usefixtures("pair")
+async def test_replicas_share_the_load_and_make_no_job_twice(bus: Bus, ready: SessionKey, client: Client) -> None:
+    accepted = await asyncio.gather(*(client.send_text("s1", PHONE, str(n)) for n in range(200)))
+    assert not any(reply.duplicate for reply in accepted)
+    stored = [job.job.job_id for job in await JetStreamJobLog(bus, ready).read("normal", 0, 1_000)]
+    assert sorted(stored) == sorted(reply.job_id for reply in accepted)
+    assert min(await served(bus)) > 20
+
+
+async def test_a_replica_that_leaves_takes_no_request_with_it(
+    bus: Bus, pair: list[GatewayReplica], ready: SessionKey, client: Client
+) -> None:
+    sending = [asyncio.create_task(client.send_text("s1", PHONE, str(n))) for n in range(200)]
+    await sending[0]
+    async with asyncio.timeout(5):  # less than a client's first repetition takes
+        await pair[0].drain()
+        replies = await asyncio.gather(*sending)
+    assert len({reply.job_id for reply in replies}) == 200
+    assert (await client.status("s1")).state == "ready"
+
+
+async def test_a_killed_gateway_costs_a_repetition_and_no_message(
+    nats_server: NatsServer, bus: Bus, ready: SessionKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.client_requests.TRY_S", 1.0)
+    command = [sys.executable, "-m", "tests.gateway.replica_process", nats_server.url]
+    async with (
+        Program(*command) as first,
+        Program(*command) as second,
+        await Client.connect(nats_server.url, ready.tenant_id) as client,
+    ):
+        await first.line("ready", within_s=20)
+        await second.line("ready", within_s=20)
+        sending = [asyncio.create_task(client.send_text("s1", PHONE, str(n))) for n in range(400)]
+        await asyncio.wait(sending, return_when=asyncio.FIRST_COMPLETED)
+        await first.kill()
+        replies = await asyncio.gather(*sending)
+    assert {type(reply) for reply in replies} == {JobAccepted}
+    stored = [job.job.job_id for job in await JetStreamJobLog(bus, ready).read("normal", 0, 1_000)]
+    assert sorted(stored) == sorted(reply.job_id for reply in replies)
+
+
+async def test_a_request_made_before_any_gateway_runs_is_answered_when_one_does(
+    nats_server: NatsServer, bus: Bus, control: StandInControl, ready: SessionKey, client: Client
+) -> None:
+    asking = asyncio.create_task(client.status("s1"))
+    async with await connect(nats_server.url, "gateway") as connection:
+        replica = GatewayReplica(connection, control)
+        await replica.start()
+        async with asyncio.timeout(5):
+            assert (await asking).state == "ready"
+        await replica.drain()
