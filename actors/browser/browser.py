@@ -6,7 +6,7 @@ Importing it imports no playwright: that waits until a browser opens.
 from collections.abc import Callable
 
 from actors.browser.driver import shares
-from actors.browser.launching import launch
+from actors.browser.launching import end_processes, launch
 from actors.browser.page import WhatsAppPage
 from actors.browser.profile import Profile
 from actors.config import SessionConfig
@@ -33,7 +33,13 @@ class ChromiumBrowser:
         """
         if request.key != self._key:
             raise BrowserLaunchFailed(f"asked to open {request.key} on the profile of {self._key}")
-        await self._profile.acquire()
+        try:
+            await self._profile.acquire()
+        except OSError as exc:
+            raise BrowserLaunchFailed(
+                f"the profile folder of {self._key} cannot be used ({exc.strerror}); check WHATSAPP_SESSION_PATH, "
+                "its owner and the free space"
+            ) from exc
         try:
             driver = await shares().take()
         except BaseException:
@@ -42,7 +48,9 @@ class ChromiumBrowser:
         try:
             running = await launch(driver, self._profile, self._config.browser, request.proxy)
         except BaseException:
+            # First the driver, which may still be about to start the browser of a launch that was given up.
             await shares().give_back(driver)
+            await end_processes(self._profile)
             self._profile.release()
             raise
         page = WhatsAppPage(running, driver, self._profile, self._config, on_fact)

@@ -85,13 +85,13 @@ async def lookup(
     """Find a message by the key of its attempt, then by its bare id under every id its chat may go by now."""
     deadline = Deadline(timeout_s)
     recorded_chat = full_key.split("_", 2)[1]
-    keys = {full_key: recorded_chat}
     if address.endswith("@g.us"):
-        keys |= {f"true_{address}_{bare_id}_{own_id}": address for own_id in own_ids}
+        others = [f"true_{address}_{bare_id}_{own_id}" for own_id in own_ids]
     else:
         ids = await calls.ask("identities", address, timeout_s=deadline.left_s)
-        keys |= {f"true_{chat_id}_{bare_id}": chat_id for chat_id in (address, ids["phone"], ids["lid"]) if chat_id}
-    found = await calls.ask("lookup", list(keys.items()), timeout_s=deadline.left_s)
+        others = [f"true_{chat_id}_{bare_id}" for chat_id in (address, ids["phone"], ids["lid"]) if chat_id]
+    wanted = {"key": full_key, "chatId": recorded_chat, "others": [key for key in others if key != full_key]}
+    found = await calls.ask("lookup", wanted, timeout_s=deadline.left_s)
     return Found(found["id"], found["ack"]) if found else None
 
 

@@ -23,8 +23,8 @@ _REQUIRED: Final = (
     "chat.find", "chat.generateMessageID", "chat.getMessageById", "chat.sendFileMessage", "chat.sendLocationMessage",
     "chat.sendTextMessage",
     "contact.queryExists",
-    "whatsapp.ApiContact", "whatsapp.ChatStore", "whatsapp.Conn", "whatsapp.MsgStore", "whatsapp.Socket",
-    "whatsapp.Stream", "whatsapp.WidFactory", "whatsapp.functions.queryWidExists",
+    "whatsapp.ApiContact", "whatsapp.ChatStore", "whatsapp.Conn", "whatsapp.MsgStore.getMessagesById",
+    "whatsapp.Socket", "whatsapp.Stream", "whatsapp.WidFactory", "whatsapp.functions.queryWidExists",
 )  # fmt: skip
 REQUIRED_NAMES: Final = tuple(f"WPP.{name}" for name in _REQUIRED)
 """Everything of wa-js that the bridge uses; the self-test after injection checks each."""

@@ -1,4 +1,4 @@
-"""Launching a browser on a profile: flags, proxy, permission, injection. Ends what it started if a step fails."""
+"""Launching a browser on a profile: flags, proxy, permission. Who calls ``launch`` ends what a failed one left."""
 
 import asyncio
 from collections.abc import Mapping
@@ -60,11 +60,7 @@ async def launch(driver: Driver, profile: Profile, config: BrowserConfig, proxy:
         async with asyncio.timeout(config.launch_timeout_s + 1):
             context = await _persistent_context(driver, profile, options)
     except TimeoutError as exc:
-        await end_processes(profile)
         raise BrowserLaunchFailed(f"{executable} did not start in {config.launch_timeout_s:g} s") from exc
-    except BaseException:
-        await end_processes(profile)
-        raise
     return Running(context, _main_process(profile), script)
 
 
@@ -81,15 +77,14 @@ async def _persistent_context(driver: Driver, profile: Profile, options: Mapping
 
 
 def _main_process(profile: Profile) -> ProcessId:
-    """Return the browser's main process: the parent of all others on its profile, so the oldest."""
-    found = process.users_of_profile(profile.browser_folder)
+    found = process.users_of_profile(profile.browser_folder, main=True)
     if not found:
         raise BrowserLaunchFailed("the browser ended as soon as it had started")
-    return min(found, key=lambda one: one[1])
+    return found[0]
 
 
 async def end_processes(profile: Profile) -> None:
-    """Kill whatever runs on a profile that we hold."""
+    """Kill whatever runs on a profile that we hold; its driver is told or gone already."""
     left = await asyncio.to_thread(process.users_of_profile, profile.browser_folder)
     process.kill(left)
     await process.wait_gone(left, _KILL_TIMEOUT_S)

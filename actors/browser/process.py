@@ -47,15 +47,21 @@ def children_with_argument(pid: int, argument: str) -> list[ProcessId]:
     return sorted(found, key=lambda process: process[1])
 
 
-def users_of_profile(browser_folder: Path) -> list[ProcessId]:
-    """Return every process of this machine that was launched on a browser profile."""
+def users_of_profile(browser_folder: Path, *, main: bool = False) -> list[ProcessId]:
+    """Return every process of this machine that was launched on a browser profile.
+
+    Args:
+        browser_folder: Chromium's user data.
+        main: Leave out the children of a browser, which carry a ``--type``.
+    """
     import psutil  # noqa: PLC0415 - late
 
     argument = f"--user-data-dir={browser_folder}"
     found: list[ProcessId] = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-            if argument in process.cmdline():
+            arguments = process.cmdline()
+            if argument in arguments and not (main and any(one.startswith("--type=") for one in arguments)):
                 found.append((process.pid, process.create_time()))
     return found
 

@@ -16,8 +16,8 @@ from tests.support.simulator import QUICK
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def world() -> AsyncIterator[SimulatorServer]:
-    """The module's simulator."""
-    async with SimulatorServer(QUICK) as server:
+    """The module's simulator; its page logs itself out where storage is not persistent."""
+    async with SimulatorServer(QUICK.changed({"require_persist": True})) as server:
         yield server
 
 

@@ -50,6 +50,7 @@
     }
   }
 
+  /** Look a key up in the store alone: no chat is opened for it. */
   async function stored(key) {
     const { messages } = await WPP.whatsapp.MsgStore.getMessagesById([key]);
     return messages[0] ?? null;
@@ -117,15 +118,13 @@
       return outcome(argument.key, () => WPP.chat.sendFileMessage(argument.chatId, file, chosen));
     },
 
-    /** `keys`: `[key, chat id]` pairs, the likeliest first. */
-    async lookup(keys) {
-      for (const [key, chatId] of keys) {
-        const message = await find(key, chatId);
-        if (message) {
-          return { id: text(message.id), ack: message.ack };
-        }
+    /** `others`: the keys under which the message would lie if its chat had gone by another id. */
+    async lookup({ key, chatId, others }) {
+      let message = await find(key, chatId);
+      for (const other of message ? [] : others) {
+        message ??= await stored(other);
       }
-      return null;
+      return message && { id: text(message.id), ack: message.ack };
     },
 
     async identities(address) {
