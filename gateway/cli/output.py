@@ -66,7 +66,9 @@ class Output:
             sys.stderr.write(body + "\n")
         else:
             code = fields.get("code")
-            self._errors.print(f"[red]error[/red] {escape(message)}" + (f" [dim]({code})[/dim]" if code else ""))
+            self._errors.print(
+                f"[red]error[/red] {escape(message)}" + (f" [dim]({code})[/dim]" if code else ""), soft_wrap=True
+            )
 
 
 def coloured(status: str) -> str:

@@ -15,7 +15,7 @@ def talk(
     *,
     tenant: str | None,
     nats_url: str | None,
-    timeout_s: float = 30.0,
+    timeout_s: float = 15.0,
 ) -> None:
     """Connect as a tenant, do some work, and end the program with the exit code of whatever goes wrong.
 

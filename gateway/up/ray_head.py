@@ -114,6 +114,7 @@ class RayHead:
             "dashboard-host": "127.0.0.1",
             "dashboard-port": dashboard,
             "include-dashboard": "true",
+            "include-log-monitor": "false",  # it copies the workers' logs to drivers; ours do not take them
             # Ray's fixed defaults would collide with a second head on this machine; 0 lets it choose.
             "ray-client-server-port": choose_port(0),
             "dashboard-agent-listen-port": 0,
@@ -128,9 +129,8 @@ class RayHead:
             "temp-dir": folder,
             "log-style": "record",
         }
-        return [text for name, value in options.items() for text in (f"--{name}", str(value))] + [
-            "--disable-usage-stats"
-        ]
+        flags = ["--disable-usage-stats", "--no-monitor"]  # the latter: no autoscaler, this is one machine
+        return [text for name, value in options.items() for text in (f"--{name}", str(value))] + flags
 
 
 def sessions_by_memory() -> int:

@@ -18,7 +18,7 @@ from gateway.cli.output import Output
 from gateway.cli.up import StartProgress, show_located
 from gateway.client import Client
 from gateway.settings import load_settings
-from gateway.up.running import run_stack
+from gateway.up.running import Interrupted, run_stack
 from gateway.up.stack import Plan
 from gateway.up.state import Located
 from simulator.client import SimulatedPhone
@@ -55,9 +55,18 @@ def demo(*, stay: Annotated[bool, typer.Option("--stay", help="Keep everything r
 
         try:
             run_stack(plan, progress, work)
+        except Interrupted:
+            _forget(state)
+            if not stay:
+                raise
+        else:
+            _forget(state)  # not after a failure: its logs say why
         finally:
             progress.finish()
-            shutil.rmtree(state, ignore_errors=True)
+
+
+def _forget(state: Path) -> None:
+    shutil.rmtree(state, ignore_errors=True)
 
 
 async def _run_tour(output: Output, located: Located, sessions_path: Path) -> Tour:
