@@ -98,6 +98,10 @@ class JobLedger:
         await self._outbox.publish(event, _job_data(record), f"{record.job_id}.{outcome}")
         await self._insist(partial(self._jobs.delete, seq))
 
+    async def drop(self, seq: int) -> None:
+        """Delete what is no job of its own; nothing is announced, its record belongs to another."""
+        await self._insist(partial(self._jobs.delete, seq))
+
     async def cancel_all(self) -> None:
         """End every job of the log: as cancelled, or unconfirmed where an attempt may have left."""
         for lane in LANES:

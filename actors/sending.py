@@ -131,6 +131,10 @@ class Sender:
         """Bring a job as far as it may go now."""
         order = work.order
         stored = await self._ledger.load(order.held.job, order.held.seq)
+        if stored.value.body_hash != order.held.job.body_hash:
+            # A repeated key with another body: refused by the gateway, stored where JetStream had forgotten the first.
+            await self._ledger.drop(order.held.seq)
+            return Fate.FINISHED
         verdict = attempts.review(stored.value, order.refusal)
         if isinstance(verdict, Finished):
             await self._ledger.finish(order.held.seq, stored.value)

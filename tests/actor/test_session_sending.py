@@ -264,6 +264,21 @@ async def test_a_job_with_a_final_record_is_announced_again_and_deleted(staged: 
     assert stage.ports.jobs.jobs == {}
 
 
+async def test_a_job_whose_record_tells_of_another_body_is_dropped_without_a_word(staged: Staged) -> None:
+    """A gateway refused it: its idempotency key was used for something else."""
+    stage = await staged()
+    stage.browser.send_takes_s = 1
+    (first,) = await stage.submit()
+    queued = stage.job(lane="bulk")
+    stage.accept(queued)
+    stage.ports.jobs.store(queued.model_copy(update={"lane": "high", "body_hash": "another"}))
+    await stage.clock.advance(10)
+    assert stage.whatsapp.accepted == ids([first, queued])
+    assert stage.record(queued).lane == "bulk"
+    assert stage.ports.jobs.jobs == {}
+    assert [event.id for event in stage.ports.events.repeats] == []
+
+
 async def test_where_the_owner_is_first_its_create_is_the_record(staged: Staged) -> None:
     stage = await staged()
     job = stage.job()
