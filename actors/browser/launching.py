@@ -49,6 +49,7 @@ async def launch(driver: Driver, profile: Profile, config: BrowserConfig, proxy:
         "chromium_sandbox": config.sandbox,
         "proxy": proxy_settings(proxy) if proxy else None,
         "no_viewport": True,
+        "artifacts_dir": profile.artifacts_folder,
         "timeout": config.launch_timeout_s * 1_000,
         # The session ends its browser itself; a signal to the driver must not end it first.
         "handle_sigint": False,

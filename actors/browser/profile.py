@@ -9,6 +9,7 @@ Layout under the sessions' folder (all 0700, for it holds the login)::
     <tenant>/<session>/linked            there once the profile has held a login
     <tenant>/<session>/owner.json        processes of the last browser; removed by a clean close
     <tenant>/<session>/media/            files on their way into the page
+    <tenant>/<session>/artifacts/        Playwright's own, which a killed driver would leave in the system's folder
     .quarantine/<tenant>.<session>.<id>/ profiles after a logout, deleted after 7 days
 
 Session ids hold no dot, so none of these names can collide.
@@ -50,6 +51,7 @@ class Profile:
         self.folder = self._sessions / key.tenant_id / key.session_id
         self.browser_folder = self.folder / "browser"
         self.media_folder = self.folder / "media"
+        self.artifacts_folder = self.folder / "artifacts"
         self._lock: BaseFileLock | None = None
 
     # ---- ownership ----
@@ -164,7 +166,8 @@ class Profile:
         return folder
 
     def _sweep(self) -> None:
-        shutil.rmtree(self.media_folder, ignore_errors=True)
+        for leftover in (self.media_folder, self.artifacts_folder):
+            shutil.rmtree(leftover, ignore_errors=True)
         quarantine = self._sessions / QUARANTINE
         if not quarantine.is_dir():
             return
