@@ -39,11 +39,12 @@ class Connection:
         self.wid: str | None = None
         """The account, once the page has logged in."""
         self.token: str | None = None
+        self.logged_in = False
+        """Whether the service accepts messages of the page and tells it of faults."""
         self.ready = False
         """Whether the page is synced and takes messages."""
         self.phone: str | None = None
         """The number for which the page asked a link code."""
-        self._logged_in = False
         self._service = service
         self._wire = wire
         self._timers: set[Timer] = set()
@@ -59,7 +60,7 @@ class Connection:
 
     def refuse(self, frame: Frame) -> None:
         """End the page's login on this connection and tell it why."""
-        self.ready = self._logged_in = False
+        self.ready = self.logged_in = False
         self.post(frame)
 
     def drop(self) -> None:
@@ -69,7 +70,7 @@ class Connection:
 
     def closed(self) -> None:
         """The socket has ended: forget the codes and cancel what was still to happen."""
-        self.ready = self._logged_in = False
+        self.ready = self.logged_in = False
         self._service.connections.pop(self.number, None)
         self._stop_refs()
         self._service.codes = {code: other for code, other in self._service.codes.items() if other is not self}
@@ -161,7 +162,7 @@ class Connection:
         for other in list(service.connections.values()):
             if other is not self and other.token == token:
                 other.refuse({"t": "stream_error", "code": "conflict"})
-        self._logged_in = True
+        self.logged_in = True
         contacts = service.world.address_book(wid, service.settings.contacts)
         groups = service.world.groups_of(wid)
         self.post(
@@ -176,7 +177,7 @@ class Connection:
         )
 
     def _become_ready(self) -> None:
-        if self.wid is None or not self._logged_in:
+        if self.wid is None or not self.logged_in:
             return
         self.ready = True
         for waiting in self._service.world.waiting(self.wid):
@@ -195,7 +196,7 @@ class Connection:
 
     def _accept(self, message: Mapping[str, Any]) -> None:
         service, wid = self._service, self.wid
-        if wid is None or not self._logged_in or service.faults.active("drop_before_accept", wid):
+        if wid is None or not self.logged_in or service.faults.active("drop_before_accept", wid):
             return
         message_id = message["key"]["id"]
         try:

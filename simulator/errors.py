@@ -39,7 +39,7 @@ class UnknownGroupError(SimulatorError):
 
 
 class NotConnectedError(SimulatorError):
-    """No ready page of that account is connected now."""
+    """No page of that account is logged in now."""
 
     code = "not_connected"
     status = 409

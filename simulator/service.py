@@ -80,15 +80,15 @@ class Service:
         return next((connection for connection in self.of_account(wid) if connection.ready), None)
 
     def page_of(self, wid: str) -> "Connection":
-        """The ready connection of an account's page.
+        """The connection of an account's page that is logged in, synced or not.
 
         Raises:
             NotConnectedError: there is none.
         """
-        connection = self.ready_page(wid)
-        if connection is None:
-            raise NotConnectedError(f"no ready page of {wid} is connected: link it, or wait until it is ready", wid=wid)
-        return connection
+        for connection in self.of_account(wid):
+            if connection.logged_in:
+                return connection
+        raise NotConnectedError(f"no page of {wid} is logged in: link it, or wait until it is connected", wid=wid)
 
     def wid_of_token(self, token: str | None) -> str | None:
         """The account of a linked page's credential, or None."""

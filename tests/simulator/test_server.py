@@ -161,6 +161,6 @@ def test_a_wrong_option_is_named_and_nothing_starts(arguments: list[str], compla
 
 
 async def test_a_refusal_reaches_the_client_with_its_code(phone: SimulatedPhone) -> None:
-    with pytest.raises(SimulatorRefusedError, match=r"wedge: not_connected: no ready page of") as caught:
+    with pytest.raises(SimulatorRefusedError, match=r"wedge: not_connected: no page of") as caught:
         await phone.wedge(ME, 10)
     assert (caught.value.code, caught.value.details) == ("not_connected", {"wid": ME})
