@@ -6,6 +6,7 @@ Importing it imports no playwright: that waits until a browser opens.
 from collections.abc import Callable
 
 from actors.browser.driver import shares
+from actors.browser.keys import SentKeys
 from actors.browser.launching import end_processes, launch
 from actors.browser.page import WhatsAppPage
 from actors.browser.profile import Profile
@@ -23,6 +24,7 @@ class ChromiumBrowser:
         self._key = key
         self._config = config
         self._profile = Profile(config.sessions_path, key)
+        self._sent_keys = SentKeys()
 
     async def open(self, request: OpenRequest, on_fact: Callable[[Fact], None]) -> WhatsAppPage:
         """Launch, inject, load and check. Facts come to ``on_fact`` on the event loop, none after ``close``.
@@ -53,7 +55,14 @@ class ChromiumBrowser:
             await end_processes(self._profile)
             self._profile.release()
             raise
-        page = WhatsAppPage(running, driver, self._profile, self._config, on_fact)
+        page = WhatsAppPage(
+            running,
+            driver,
+            profile=self._profile,
+            sent_keys=self._sent_keys,
+            config=self._config,
+            on_fact=on_fact,
+        )
         try:
             await page.start()
         except BaseException:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from actors.browser.calls import Deadline, OperationFailed, PageCalls
+from actors.browser.keys import chat_of
 from actors.errors import PageUnresponsive, RecipientNotFound, SendFailed
 from actors.messages.jobs import LocationContent, MediaContent, TextContent
 from actors.messages.replies import ContactInfo
@@ -84,13 +85,12 @@ async def lookup(
 ) -> Found | None:
     """Find a message by the key of its attempt, then by its bare id under every id its chat may go by now."""
     deadline = Deadline(timeout_s)
-    recorded_chat = full_key.split("_", 2)[1]
     if address.endswith("@g.us"):
         others = [f"true_{address}_{bare_id}_{own_id}" for own_id in own_ids]
     else:
         ids = await calls.ask("identities", address, timeout_s=deadline.left_s)
         others = [f"true_{chat_id}_{bare_id}" for chat_id in (address, ids["phone"], ids["lid"]) if chat_id]
-    wanted = {"key": full_key, "chatId": recorded_chat, "others": [key for key in others if key != full_key]}
+    wanted = {"key": full_key, "chatId": chat_of(full_key), "others": [key for key in others if key != full_key]}
     found = await calls.ask("lookup", wanted, timeout_s=deadline.left_s)
     return Found(found["id"], found["ack"]) if found else None
 

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from actors.browser import chats, process
@@ -15,14 +16,15 @@ from actors.browser.calls import OperationFailed, PageCalls
 from actors.browser.driver import Driver, shares
 from actors.browser.facts import FactStream
 from actors.browser.injection import BINDING, REQUIRED_NAMES
+from actors.browser.keys import SentKeys
 from actors.browser.launching import Running, grant_storage
 from actors.browser.lifeline import Lifeline, browser_gone
 from actors.browser.media import MediaDesk
-from actors.browser.observing import PageObserver
+from actors.browser.observing import BAN_REASONS, PageObserver
 from actors.browser.process import ExitWatch, ProcessId
 from actors.browser.profile import Profile
 from actors.config import SessionConfig
-from actors.core.facts import BrowserEnded, Fact, Linked, PageEnded
+from actors.core.facts import AccountBlocked, AckChanged, BrowserEnded, Fact, Linked, PageEnded, Unlinked
 from actors.errors import BrowserLaunchFailed, PageCrashed, PageFailure
 from actors.messages.jobs import Content
 from actors.messages.replies import ContactInfo
@@ -41,13 +43,21 @@ class WhatsAppPage:
     """A browser on one profile, showing WhatsApp Web."""
 
     def __init__(
-        self, running: Running, driver: Driver, profile: Profile, config: SessionConfig, on_fact: Callable[[Fact], None]
+        self,
+        running: Running,
+        driver: Driver,
+        *,
+        profile: Profile,
+        sent_keys: SentKeys,
+        config: SessionConfig,
+        on_fact: Callable[[Fact], None],
     ) -> None:
         self._context = running.context
         self._main = running.process
         self._script = running.script
         self._driver = driver
         self._profile = profile
+        self._sent_keys = sent_keys
         self._config = config
         self._browser = config.browser
         self._facts = FactStream(on_fact)
@@ -197,11 +207,23 @@ class WhatsAppPage:
         if observed.injected:
             self._injected.set()
         for fact in observed.facts:
-            if isinstance(fact, Linked):
+            self._facts.tell(self._noted(fact, linked_now=observed.linked_now))
+
+    def _noted(self, fact: Fact, *, linked_now: bool | None) -> Fact:
+        """Keep what a fact means for profile and keys."""
+        match fact:
+            case Linked():
                 self._own_ids = tuple(one for one in (fact.lid, fact.wid) if one)
-                if observed.linked_now is not None:
-                    self._profile.note_link(fresh=observed.linked_now)
-            self._facts.tell(fact)
+                if linked_now is not None:
+                    self._profile.note_link(fresh=linked_now)
+            case Unlinked():
+                self._profile.note_login_over()
+            case AccountBlocked(reason) if reason in BAN_REASONS:
+                self._profile.note_login_over()
+            case AckChanged():
+                ids = tuple(self._sent_keys.sent_under(one) for one in fact.message_ids)
+                return replace(fact, message_ids=ids)
+        return fact
 
     def _page_closed(self, lifeline: Lifeline) -> None:
         """A closed page may be the first sign of a closed browser, which is told by name some 10 ms later."""
@@ -247,6 +269,7 @@ class WhatsAppPage:
         The page load in which the chat was resolved must still be there: a call recorded under a page number never
         runs in a later one.
         """
+        self._sent_keys.note(full_key)
         load = self._resolved_load
         return await chats.send(self._calls, prepared, chat, full_key, timeout_s=timeout_s, load=load)
 

@@ -148,13 +148,21 @@ class Profile:
         """Note that the page holds a login.
 
         Args:
-            fresh: It was linked just now. Over the remains of an earlier login the content is new (WhatsApp clears its
-                database at a logout), so its id changes: a lookup that finds nothing proves nothing about older sends.
+            fresh: It was linked just now. Where an earlier login was lost unseen, this is where it shows.
+        """
+        if fresh:
+            self.note_login_over()
+        (self.folder / "linked").touch(mode=0o600)
+
+    def note_login_over(self) -> None:
+        """Note that the login is gone, and with it the content: WhatsApp clears its database at a logout.
+
+        The content's id changes, since a lookup that finds nothing proves nothing any more about what was sent before.
         """
         marker = self.folder / "linked"
-        if fresh and marker.exists():
+        if marker.exists():
             self.renew_generation()
-        marker.touch(mode=0o600)
+            marker.unlink()
 
     # ---- private files ----
 

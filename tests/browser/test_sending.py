@@ -22,6 +22,7 @@ PNG = base64.b64encode(
                   "0287018 0eb47ba920000000049454e44ae426082".replace(" ", ""))
 ).decode()  # fmt: skip
 TABLE = MediaContent(data=base64.b64encode(b"a,b\n1,2\n").decode(), filename="table.csv", mimetype="text/csv")
+ACK_READ = 3
 _IDS = count(1)
 
 
@@ -107,8 +108,12 @@ async def test_a_group_message_ends_with_the_own_id(linked: Session, phone: Simu
     chat = await linked.page.resolve(created)
     assert chat.own_id is not None
     bare = bare_id()
+    linked.watched.skip()
     sent = await send(linked, chat, TextContent(message="all"), bare)
     assert (sent.message_id, sent.ack) == (f"true_{created}_{bare}_{chat.own_id}", 1)
+    while (ack := await linked.watched.next(AckChanged)).ack < ACK_READ:
+        pass
+    assert ack.message_ids == (sent.message_id,), "a member's receipt names the message by the member"
     found = await linked.page.lookup(chat.full_key(bare), bare, created)
     assert found is not None
     assert found.ack >= 1

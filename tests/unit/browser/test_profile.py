@@ -107,8 +107,14 @@ def test_a_new_login_over_an_old_one_is_new_content(profile: Profile) -> None:
     assert profile.generation() == first, "the first login is what the content was made for"
     profile.note_link(fresh=False)
     assert profile.generation() == first
+    profile.note_login_over()
+    second = profile.generation()
+    assert second != first
+    profile.note_login_over()
     profile.note_link(fresh=True)
-    assert profile.generation() != first
+    assert profile.generation() == second, "told once is enough"
+    profile.note_link(fresh=True)
+    assert profile.generation() != second, "a login that was lost unseen shows when the next one is linked"
 
 
 async def test_what_was_left_behind_is_swept_and_quarantine_ends_after_its_days(
