@@ -4,6 +4,8 @@ A fact is written with one system call to an unbuffered file before the change i
 forgets nothing that it told anyone. (It is not synced to the disk: a power cut is no fault that the simulator models.)
 """
 
+import fcntl
+import io
 import json
 import logging
 from collections.abc import Iterator, Mapping
@@ -16,34 +18,38 @@ FILE_NAME: Final = "world.jsonl"
 
 
 class FileJournal:
-    """Facts in a file of a folder; only one simulator may use a folder at a time."""
+    """Facts in a file of a folder. Open it, read what is there, append."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / FILE_NAME
-        self._file: Any = None
+        self._file: io.FileIO | None = None
+
+    def open(self) -> None:
+        """Open the file for this process alone; a last line that a kill cut off is removed.
+
+        Raises:
+            OSError: the folder cannot be written, or another simulator uses it.
+        """
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = self._path.open("ab", buffering=0)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self.close()
+            raise OSError(f"{self._path.parent} is in use by another simulator: name another --data folder") from error
+        self._remove_cut_off_line(self._file)
 
     def facts(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        """All facts of earlier runs, oldest first; a last line that was cut off by a kill is left out."""
-        if not self._path.exists():
-            return
+        """All facts of earlier runs, oldest first."""
         with self._path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
-                if not line.endswith(b"\n"):
-                    _log.warning("%s: line %d was cut off by a kill and is left out", self._path, number)
-                    return
+            for line in file:
                 kind, fact = json.loads(line)
                 yield kind, fact
 
-    def open(self) -> None:
-        """Open the file for appending, behind its last whole line."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = self._path.open("ab", buffering=0)
-        content_end = self._end_of_last_line()
-        if content_end < self._path.stat().st_size:
-            self._file.truncate(content_end)
-
     def append(self, kind: str, fact: Mapping[str, Any]) -> None:
         """Write one fact."""
+        if self._file is None:
+            raise ValueError("the journal is closed")
         self._file.write(json.dumps([kind, fact], separators=(",", ":")).encode() + b"\n")
 
     def close(self) -> None:
@@ -52,10 +58,12 @@ class FileJournal:
             self._file.close()
             self._file = None
 
-    def _end_of_last_line(self) -> int:
-        end = 0
-        with self._path.open("rb") as file:
-            for line in file:
-                if line.endswith(b"\n"):
-                    end += len(line)
-        return end
+    def _remove_cut_off_line(self, file: io.FileIO) -> None:
+        size = whole = self._path.stat().st_size
+        with self._path.open("rb") as reader:
+            for line in reader:
+                if not line.endswith(b"\n"):
+                    whole -= len(line)
+        if whole < size:
+            _log.warning("%s: the last line was cut off by a kill and is removed", self._path)
+            file.truncate(whole)

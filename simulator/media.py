@@ -1,6 +1,5 @@
-"""Uploaded files, by key: in memory within a bound, and in the data folder where there is one."""
+"""Uploaded files, by key: in memory, or in the data folder where there is one; within one bound either way."""
 
-import re
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +7,6 @@ from typing import Final
 
 MAX_BYTES: Final = 1 << 30
 """All files together; beyond it the oldest are forgotten, as WhatsApp's server forgets files after some weeks."""
-_KEY: Final = re.compile(r"[0-9a-f]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,35 +23,39 @@ class MediaStore:
     def __init__(self, folder: Path | None = None, *, max_bytes: int = MAX_BYTES) -> None:
         self._folder = folder
         self._max_bytes = max_bytes
-        self._files: OrderedDict[str, MediaFile] = OrderedDict()
-        self._size = 0
+        self._sizes: OrderedDict[str, int] = OrderedDict()
+        self._in_memory: dict[str, MediaFile] = {}
+
+    def load(self) -> None:
+        """Know the files of earlier runs; without a folder there are none."""
+        if self._folder is None:
+            return
+        self._folder.mkdir(parents=True, exist_ok=True)
+        for path in sorted(self._folder.iterdir(), key=lambda path: path.stat().st_mtime_ns):
+            self._sizes[path.name] = path.stat().st_size
 
     def put(self, key: str, file: MediaFile) -> None:
-        """Keep a file."""
-        self._remember(key, file)
-        if self._folder is not None:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            self._path(key).write_bytes(file.mimetype.encode() + b"\n" + file.content)
+        """Keep a file under a new key."""
+        if self._folder is None:
+            self._in_memory[key] = file
+        else:
+            (self._folder / key).write_bytes(file.mimetype.encode() + b"\n" + file.content)
+        self._sizes[key] = len(file.content)
+        while sum(self._sizes.values()) > self._max_bytes and len(self._sizes) > 1:
+            self._forget_oldest()
 
     def get(self, key: str) -> MediaFile | None:
         """The file of a key, or None where there is none (any more)."""
-        if key in self._files:
-            return self._files[key]
-        if self._folder is None or not _KEY.fullmatch(key) or not self._path(key).is_file():
+        if key not in self._sizes:
             return None
-        mimetype, _, content = self._path(key).read_bytes().partition(b"\n")
-        file = MediaFile(mimetype.decode(), content)
-        self._remember(key, file)
-        return file
+        if self._folder is None:
+            return self._in_memory[key]
+        mimetype, _, content = (self._folder / key).read_bytes().partition(b"\n")
+        return MediaFile(mimetype.decode(), content)
 
-    def _path(self, key: str) -> Path:
-        return (self._folder or Path()) / key
-
-    def _remember(self, key: str, file: MediaFile) -> None:
-        self._files[key] = file
-        self._size += len(file.content)
-        while self._size > self._max_bytes and len(self._files) > 1:
-            old_key, old = self._files.popitem(last=False)
-            self._size -= len(old.content)
-            if self._folder is not None:
-                self._path(old_key).unlink(missing_ok=True)
+    def _forget_oldest(self) -> None:
+        key, _ = self._sizes.popitem(last=False)
+        if self._folder is None:
+            del self._in_memory[key]
+        else:
+            (self._folder / key).unlink(missing_ok=True)

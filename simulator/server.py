@@ -127,13 +127,13 @@ class SimulatorServer:
 
         Raises:
             PageMissingError: the page's scripts are not there.
-            OSError: an address is taken, or the data folder cannot be written.
+            OSError: an address is taken, or the data folder is in use or cannot be written.
         """
         self._page.load()
-        self.service = Service(self._world(), self._settings, media=self._media())
-        self._runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=_SHUTDOWN_S)
-        await self._runner.setup()
         try:
+            self.service = Service(self._world(), self._settings, media=self._media())
+            self._runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=_SHUTDOWN_S)
+            await self._runner.setup()
             await self._listen("http", self._port, None)
             if self._tls is not None:
                 context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -183,12 +183,13 @@ class SimulatorServer:
         if self._data is None:
             return World()
         self._journal = FileJournal(self._data)
-        facts = list(self._journal.facts())
         self._journal.open()
-        return World(self._journal, facts)
+        return World(self._journal, self._journal.facts())
 
     def _media(self) -> MediaStore:
-        return MediaStore(self._data / "media" if self._data else None)
+        store = MediaStore(self._data / "media" if self._data else None)
+        store.load()
+        return store
 
     def _application(self) -> web.Application:
         application = web.Application(client_max_size=MAX_UPLOAD_BYTES)
