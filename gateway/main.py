@@ -88,7 +88,7 @@ def _listen_for_signals(stopping: asyncio.Event) -> None:
 
 
 async def _deploy_supervisor(control: RayControlPlane, settings: Settings, nats_url: str) -> None:
-    ports = JetStreamPorts(nats_url)
+    ports = JetStreamPorts(nats_url, settings.wafleet_log_level)
     build = partial(
         Supervisor,
         ports,

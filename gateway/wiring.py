@@ -4,6 +4,7 @@ Imports late, inside ``connect``: what is imported here is paid in every process
 session's worker pays for what its own process needs.
 """
 
+import logging
 from dataclasses import dataclass
 
 from actors.messages.ids import SessionKey
@@ -17,9 +18,11 @@ class JetStreamPorts:
     """``actors.ports.PortsFactory`` on one NATS server (or cluster); streams and buckets must exist."""
 
     nats_url: str
+    log_level: str = "INFO"
 
     async def connect(self, spec: SessionSpec) -> SessionPorts:
         """Connect all ports of a session. Raises ``Unavailable``."""
+        self._log_to_stderr()
         from gateway.lean import import_nats
 
         import_nats(self.nats_url)
@@ -49,6 +52,7 @@ class JetStreamPorts:
 
     async def connect_fleet(self) -> FleetPorts:
         """Connect what the supervisor needs. Raises ``Unavailable``."""
+        self._log_to_stderr()
         from gateway.lean import import_nats
 
         import_nats(self.nats_url)
@@ -75,3 +79,8 @@ class JetStreamPorts:
             lease=JetStreamLeaseStore(bus, SUPERVISOR_LEASE),
             close=close,
         )
+
+    def _log_to_stderr(self) -> None:
+        """Set logging up in the actor's process, where nobody else does; Ray keeps what it writes in a file."""
+        logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+        logging.getLogger("wafleet").setLevel(self.log_level)

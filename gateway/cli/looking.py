@@ -34,7 +34,7 @@ def queue(
         waiting = reply.waiting
         output.table(
             "high", "normal", "bulk", "active", "paused",
-            rows=[tuple(map(str, (waiting.high, waiting.normal, waiting.bulk, reply.active, reply.paused)))],
+            rows=[(str(waiting.high), str(waiting.normal), str(waiting.bulk), str(reply.active), _yes(reply.paused))],
         )  # fmt: skip
 
     talk(output, work, tenant=tenant, nats_url=nats_url)
@@ -92,6 +92,10 @@ def events(
                 raise CommandFailed(f"{left} of {count} events did not come within {timeout:g} s") from None
 
     talk(output, work, tenant=tenant, nats_url=nats_url)
+
+
+def _yes(flag: bool) -> str:  # noqa: FBT001 - a word for a flag
+    return "yes" if flag else "no"
 
 
 def describe(event: Event) -> str:

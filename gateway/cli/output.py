@@ -46,7 +46,7 @@ class Output:
 
     def say(self, text: str) -> None:
         """Print a line of markup for people."""
-        self.people.print(text)
+        self.people.print(text, soft_wrap=True)
 
     def plain(self, text: str) -> None:
         """Print text as it is, for people: no markup, no wrapping."""

@@ -2,12 +2,12 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Annotated, Literal
 
 import typer
 from rich.markup import escape
 
+from actors.errors import SessionNotReady
 from actors.messages.commands import RateLimit
 from actors.messages.replies import QrReply, SessionStatus
 from gateway.cli.exits import CommandFailed
@@ -197,19 +197,25 @@ async def _until_ready(
         raise CommandFailed(str(error)) from error
     finally:
         showing.cancel()
-        with suppress(asyncio.CancelledError):
-            await showing
+        await asyncio.gather(showing, return_exceptions=True)
 
 
 async def _show_codes(client: Client, session: str, codes: EventStream, output: Output) -> None:
     """Draw each new QR or code; the one that is shown already comes first."""
-    shown = await client.qr(session)
+    shown = await _current_code(client, session)
     show_code(output, shown)
     async for _ in codes:
-        reply = await client.qr(session)
+        reply = await _current_code(client, session)
         if (reply.qr, reply.code) != (shown.qr, shown.code):
             show_code(output, reply)
             shown = reply
+
+
+async def _current_code(client: Client, session: str) -> QrReply:
+    try:
+        return await client.qr(session)
+    except SessionNotReady:  # it has no browser yet, or none any more
+        return QrReply()
 
 
 def _order(

@@ -46,7 +46,7 @@ def up(
             simulator_knobs=tuple(knobs or ()),
             nats_port=nats_port,
             dashboard_port=dashboard_port,
-            on_gateway_line=None if as_json else output.plain,
+            on_line=None if as_json else output.plain,
         )
         progress = StartProgress(output)
 

@@ -70,6 +70,11 @@ class RayHead:
         self.dashboard_url = ""
 
     @property
+    def folder(self) -> Path:
+        """Ray's own folder, by its link."""
+        return self._state / "ray"
+
+    @property
     def child(self) -> Child:
         """The process; there is one after ``start``."""
         if self._child is None:
@@ -80,9 +85,8 @@ class RayHead:
         """Start it and wait until drivers can attach. Raises ``PartFailed``."""
         log = self._state / "logs" / "ray.log"
         folder = self._folder = _make_folder(log)
-        link = self._state / "ray"
-        link.unlink(missing_ok=True)
-        link.symlink_to(folder, target_is_directory=True)
+        self.folder.unlink(missing_ok=True)
+        self.folder.symlink_to(folder, target_is_directory=True)
         port, dashboard = choose_port(0), choose_port(self._dashboard_port)
         self._child = Child(
             "Ray",
@@ -103,7 +107,7 @@ class RayHead:
 
     def clean(self) -> None:
         """Delete its folder; to be called when none of its processes is left."""
-        (self._state / "ray").unlink(missing_ok=True)
+        self.folder.unlink(missing_ok=True)
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -114,7 +118,7 @@ class RayHead:
             "dashboard-host": "127.0.0.1",
             "dashboard-port": dashboard,
             "include-dashboard": "true",
-            "include-log-monitor": "false",  # it copies the workers' logs to drivers; ours do not take them
+            "include-log-monitor": "false",  # see gateway.up.worker_logs
             # Ray's fixed defaults would collide with a second head on this machine; 0 lets it choose.
             "ray-client-server-port": choose_port(0),
             "dashboard-agent-listen-port": 0,

@@ -31,6 +31,7 @@ from gateway.up.descendants import reap_orphans
 from gateway.up.nats_server import NatsServer
 from gateway.up.ray_head import DRIVER_ENVIRONMENT, RayHead, python_path
 from gateway.up.state import Located, find_located, forget_located, write_located
+from gateway.up.worker_logs import WorkerLogs
 
 _GATEWAY_READY: Final = r"wafleet gateway ready"
 _GATEWAY_START_TIMEOUT_S: Final = 90.0
@@ -65,7 +66,9 @@ class Plan:
     simulator_knobs: tuple[str, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
     """Further variables for the gateway, and through it for the sessions."""
-    on_gateway_line: Callable[[str], None] | None = None
+    gateway_command: tuple[str, ...] = (sys.executable, "-m", "gateway.main", "--drain-fleet")
+    on_line: Callable[[str], None] | None = None
+    """Told of what gateway, supervisor and sessions log."""
 
 
 class Stack:
@@ -79,6 +82,7 @@ class Stack:
         self._ends: Final = AsyncExitStack()
         self._nats: NatsServer | None = None
         self._ray: RayHead | None = None
+        self._worker_logs: WorkerLogs | None = None
         self._simulator: Child | None = None
         self._gateway: Child | None = None
 
@@ -118,6 +122,8 @@ class Stack:
                 watches.create_task(self._reap())
                 if self._ray is not None:
                     watches.create_task(self._expect_no_end(self._ray.child))
+                if self._worker_logs is not None:
+                    watches.create_task(self._worker_logs.follow())
                 if self._simulator is not None:
                     watches.create_task(self._expect_no_end(self._simulator))
                 if self._nats is not None:
@@ -173,6 +179,10 @@ class Stack:
         self._ends.push_async_callback(self._end, "Ray", self._ray)
         self._report("Ray", "starting", "")
         await self._ray.start()
+        logs = self._worker_logs = WorkerLogs(
+            self._ray.folder, self._plan.state / "logs" / "sessions.log", self._plan.on_line
+        )
+        self._ends.callback(logs.collect)  # their last words, before Ray and its folder go
         self._report("Ray", "ready", f"{self._ray.address}, dashboard {self._ray.dashboard_url}")
         return self._ray.address
 
@@ -205,10 +215,10 @@ class Stack:
         }
         self._gateway = Child(
             "gateway",
-            [sys.executable, "-m", "gateway.main", "--drain-fleet"],
+            self._plan.gateway_command,
             log=self._plan.state / "logs" / "gateway.log",
             environment=environment,
-            on_line=self._plan.on_gateway_line,
+            on_line=self._plan.on_line,
         )
         self._ends.push_async_callback(self._end, "gateway", self._gateway)
         self._report("gateway", "starting", "")
