@@ -58,18 +58,19 @@ async def test_a_scanned_session_is_ready_and_comes_back_without_a_qr(
 async def test_every_qr_has_its_number_and_idle_begins_anew_on_request(
     config: SessionConfig, phone: SimulatedPhone
 ) -> None:
-    await phone.cfg(qr_first=3, qr_ttl=0.3, qr_count=2)
-    try:
-        async with opened(config) as session:
-            first = await session.watched.next(QrShown)
-            second = await session.watched.next(QrShown)
-            assert (first.sequence, second.sequence) == (1, 2)
-            assert first.code != second.code
+    async with opened(config) as session:
+        first = await session.watched.next(QrShown)
+        await phone.cfg(qr_first=0.3, qr_ttl=0.3, qr_count=2)
+        try:
+            await session.page.refresh_qr()
+            shown = [first, await session.watched.next(QrShown), await session.watched.next(QrShown)]
+            assert [(qr.sequence, qr.ttl_s) for qr in shown] == [(1, 20.0), (2, 0.3), (3, 0.3)]
+            assert len({qr.code for qr in shown}) == 3
             await session.watched.next(QrIdle)
             await session.page.refresh_qr()
-            assert (await session.watched.next(QrShown)).sequence == 3
-    finally:
-        await phone.cfg(qr_first=20, qr_ttl=20, qr_count=6)
+            assert (await session.watched.next(QrShown)).sequence == 4
+        finally:
+            await phone.cfg(qr_first=20, qr_ttl=20, qr_count=6)
 
 
 async def test_a_link_code_links_and_logging_out_ends_the_login(config: SessionConfig, phone: SimulatedPhone) -> None:
