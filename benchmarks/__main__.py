@@ -1,0 +1,22 @@
+"""Run all measurements against one running system and print one table. Exits 1 if a target was missed."""
+
+import asyncio
+import sys
+
+from benchmarks import round_trip, sessions
+from benchmarks.system import running
+from benchmarks.table import Row, show
+
+
+async def main() -> int:
+    """Measure everything."""
+    rows: list[Row] = []
+    async with running() as system:
+        rows += await round_trip.measure(system)
+        rows += await sessions.measure(system)
+    show(rows)
+    return int(any(row.met is False for row in rows))
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main()))

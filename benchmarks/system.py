@@ -1,0 +1,79 @@
+"""The system under measurement: a whole ``wafleet up --simulator`` of its own, and sessions in it."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from actors.messages.commands import RateLimit
+from gateway.client import Client
+from simulator.client import SimulatedPhone
+
+TENANT = "bench"
+NO_LIMIT = RateLimit(max_messages=1_000, window_ms=1_000)
+_UP_WITHIN_S = 120
+_DOWN_WITHIN_S = 90
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """A running wafleet."""
+
+    nats_url: str
+    client: Client
+    phone: SimulatedPhone
+
+    async def link(self, session_id: str, wid: str) -> float:
+        """Start a session, scan its QR and wait until it is ready; return the monotonic moment the QR came."""
+        async with self.client.events(session_id, names={"session.qr"}) as events:
+            await self.client.start(session_id, rate_limit=NO_LIMIT)
+            async with asyncio.timeout(60):
+                event = await anext(events)
+            shown = time.monotonic()
+            await self.phone.scan(event.data.qr, wid)
+        await self.client.wait_until(session_id, "ready", timeout_s=60)
+        return shown
+
+
+@asynccontextmanager
+async def running() -> AsyncIterator[System]:
+    """Start a system in a folder of its own, and leave no process of it behind."""
+    with tempfile.TemporaryDirectory(prefix="wafleet-bench-") as folder:
+        process = await asyncio.create_subprocess_exec(
+            str(Path(sys.executable).with_name("wafleet")), "up", "--simulator", "--json",
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+            stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        try:
+            assert process.stdout is not None
+            line = await asyncio.wait_for(process.stdout.readline(), _UP_WITHIN_S)
+            where = json.loads(line)
+            async with (
+                await Client.connect(where["nats_url"], TENANT) as client,
+                SimulatedPhone(where["whatsapp_web_url"]) as phone,
+            ):
+                yield System(where["nats_url"], client, phone)
+        finally:
+            if process.returncode is None:
+                process.send_signal(signal.SIGTERM)
+                await asyncio.wait_for(process.wait(), _DOWN_WITHIN_S)
+
+
+def worker_of(session_id: str) -> psutil.Process:
+    """Find the process of a session's actor by the name that Ray gives it."""
+    wanted = f"session:{TENANT}:{session_id}"
+    for process in psutil.process_iter(["cmdline"]):
+        if wanted in " ".join(process.info["cmdline"] or ()):
+            return process
+    msg = f"no process is named {wanted}"
+    raise LookupError(msg)
