@@ -6,7 +6,7 @@ from itertools import count
 import pytest
 
 from actors.browser import process
-from actors.core.facts import AckChanged, Synced
+from actors.core.facts import AckChanged, ConnectionLost, Synced
 from actors.errors import PageCrashed, PageUnresponsive, RecipientNotFound, SendFailed
 from actors.messages.jobs import Content, LocationContent, MediaContent, TextContent
 from actors.ports import Chat, Found, Sent
@@ -174,6 +174,26 @@ async def test_a_send_in_doubt_times_out_and_the_page_knows_its_id(linked: Sessi
     assert (await send(linked, chat, TextContent(message="lost"), lost)).ack >= 1
     assert [one.dup for one in await accepted(phone, lost)] == [False]
     assert await accepted(phone, never) == []
+
+
+async def test_offline_is_neither_a_missing_number_nor_a_lost_message(linked: Session, phone: SimulatedPhone) -> None:
+    chat = await linked.page.resolve(ANN)
+    linked.watched.skip()
+    await linked.page._context.set_offline(offline=True)
+    await linked.watched.next(ConnectionLost)
+    assert not (await linked.page.probe()).ready
+    with pytest.raises(PageUnresponsive, match="resolve"):
+        await linked.page.resolve("5511990000180@c.us")
+    bare = bare_id()
+    with pytest.raises(PageUnresponsive, match="sendText"):
+        await send(linked, chat, TextContent(message="into the void"), bare, timeout_s=0.3)
+    await linked.page._context.set_offline(offline=False)
+    await linked.watched.next(Synced)
+
+    async def arrived() -> list[SentMessage]:
+        return await accepted(phone, bare)
+
+    await eventually(arrived, within_s=5)  # why a page is replaced before a message of unknown fate is repeated
 
 
 async def test_on_lid_accounts_chats_go_by_lid_and_are_found_by_both(
