@@ -1,0 +1,138 @@
+from datetime import timedelta
+
+import pytest
+
+from actors.core import attempts
+from actors.core.attempts import Begin, Finished, Here, LookUp, RenewPage, Settle
+from actors.errors import SendFailed
+from actors.messages.jobs import ACK_STATUSES, JobStatus
+from tests.unit.core.jobs import NOW, attempt, record
+
+HERE = Here(epoch=2, generation="g1", page=3)
+REFUSAL = attempts.expired()
+
+
+def code(settle: object) -> str:
+    assert isinstance(settle, Settle)
+    assert settle.error is not None
+    return settle.error.code
+
+
+# --- review -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", ["sent", "failed", "unconfirmed", "expired", "cancelled", "delivered", "read"])
+def test_a_finished_job_is_never_sent(status: JobStatus) -> None:
+    assert attempts.review(record(attempt(), status=status), None) == Finished()
+
+
+def test_an_attempt_of_unknown_fate_is_looked_up_first_even_if_its_time_is_over() -> None:
+    last = attempt(2)
+    assert attempts.review(record(attempt(1), last), None) == LookUp(last)
+    assert attempts.review(record(last), REFUSAL) == LookUp(last)
+
+
+def test_a_fresh_job_is_attempted_unless_something_is_against_it() -> None:
+    assert attempts.review(record(), None) == Begin(1)
+    assert attempts.review(record(), REFUSAL) == REFUSAL
+
+
+# --- after a lookup -----------------------------------------------------------------------------------------------
+
+
+def after(ack: int | None, *, last: int = 1, refusal: Settle | None = None, **where: object) -> object:
+    made = attempt(last, **where)  # type: ignore[arg-type]
+    return attempts.after_lookup(record(made), ack, HERE, refusal=refusal, max_attempts=5)
+
+
+@pytest.mark.parametrize("ack", [1, 2, 3, 4])
+def test_a_message_the_server_has_is_sent(ack: int) -> None:
+    assert after(ack, generation="other", refusal=REFUSAL) == Settle("sent")
+
+
+def test_a_message_the_server_refused_failed() -> None:
+    assert code(after(-1)) == "send_failed"
+
+
+def test_an_unknown_id_proves_never_sent_only_on_the_same_profile() -> None:
+    assert after(None) == Begin(2)
+    assert after(None, generation="other") == attempts.unconfirmed(
+        "the profile is not the one of the attempt, so its message can't be looked up"
+    )
+
+
+def test_a_message_without_ack_is_sent_again_also_on_a_restored_profile() -> None:
+    assert after(0) == Begin(2)
+    assert after(0, generation="other") == Begin(2)
+
+
+@pytest.mark.parametrize("ack", [None, 0])
+def test_nothing_is_repeated_while_the_call_may_be_alive(ack: int | None) -> None:
+    assert after(ack, epoch=2, page=3) == RenewPage()
+    assert after(ack, epoch=2, page=2) == Begin(2)
+    assert after(ack, epoch=1, page=3) == Begin(2)
+
+
+@pytest.mark.parametrize("ack", [None, 0])
+def test_a_job_of_unknown_fate_is_never_called_expired(ack: int | None) -> None:
+    settle = after(ack, refusal=REFUSAL)
+    assert isinstance(settle, Settle)
+    assert settle.outcome == "unconfirmed"
+
+
+def test_attempts_end_failed_where_nothing_left_and_unconfirmed_where_something_may_have() -> None:
+    assert after(None, last=4) == Begin(5)
+    assert code(after(None, last=5)) == "send_failed"
+    assert code(after(0, last=5)) == "send_unconfirmed"
+
+
+# --- refusals -----------------------------------------------------------------------------------------------------
+
+
+def test_a_refused_first_attempt_failed_and_a_refused_repeat_proves_nothing() -> None:
+    error = SendFailed("no", {"error": "X"})
+    assert attempts.after_refusal(1, None, error) == attempts.failed(error)
+    assert code(attempts.after_refusal(2, None, error)) == "send_unconfirmed"
+    assert code(attempts.after_refusal(2, 0, error)) == "send_unconfirmed"
+    assert attempts.after_refusal(2, 1, error) == Settle("sent")
+
+
+def test_a_refusal_ends_a_fresh_job_and_leaves_the_fate_of_an_attempted_one_open() -> None:
+    assert attempts.refuse(record(), attempts.cancelled()).outcome == "cancelled"
+    assert attempts.refuse(record(attempt()), attempts.cancelled()).outcome == "unconfirmed"
+
+
+def test_a_rate_limit_says_when_to_try_again() -> None:
+    settle = attempts.rate_limited(44.2)
+    assert settle.error is not None
+    assert settle.error.message == "Rate limit exceeded. Try again in 45 seconds"
+    assert settle.error.details == {"retry_after_ms": 44_200}
+
+
+# --- records ------------------------------------------------------------------------------------------------------
+
+
+def test_an_attempt_and_its_outcome_are_written_down() -> None:
+    later = NOW + timedelta(seconds=1)
+    sending = attempts.sending(record(), attempt(), seq=7, now=later)
+    assert (sending.status, sending.seq, sending.sent_key) == ("sending", 7, attempt().full_key)
+    again = attempts.sending(sending, attempt(2), seq=7, now=later)
+    assert [made.n for made in again.attempts] == [1, 2]
+    sent = attempts.settled(again, Settle("sent"), sent_key=None, now=later)
+    assert (sent.status, sent.sent_key, sent.error) == ("sent", attempt().full_key, None)
+    assert [change.status for change in sent.history] == ["accepted", "sending", "sending", "sent"]
+    assert attempts.settled(again, Settle("sent"), sent_key="true_x@lid_Y", now=later).sent_key == "true_x@lid_Y"
+
+
+@pytest.mark.parametrize(
+    ("status", "ack", "raised"),
+    [
+        ("sent", 1, None), ("sent", 2, "delivered"), ("sent", 4, "played"), ("read", 2, None), ("read", 3, None),
+        ("sent", -1, None), ("sent", 5, None), ("sent", 0, None), ("failed", 2, None), ("sending", 2, None),
+    ],
+)  # fmt: skip
+def test_acks_only_raise_a_sent_record(status: JobStatus, ack: int, raised: JobStatus | None) -> None:
+    changed = attempts.acknowledged(record(attempt(), status=status), ack, NOW)
+    assert (changed and changed.status) == raised
+    assert changed is None or changed.history[-1].status == raised
+    assert len(ACK_STATUSES) == 4
