@@ -158,7 +158,7 @@ class Machine:
             case Timer.PROBE:
                 self.effects.append(signals.ProbePage())
                 self._timers[timer] = now + self._config.probe_every_s * self._random.uniform(0.9, 1.1)
-            case Timer.CODE:
+            case _:
                 self._request_code(now)
 
     # --- steps ----------------------------------------------------------------------------------------------------

@@ -153,8 +153,8 @@ class SessionCore:
             case signals.Pause(paused):
                 self.dispatcher.paused = paused
                 self._machine.effects.append(signals.PutStatus())
-            case signals.Faulted(reason):
-                self._machine.apply(Cause(Input.FAULT, reason), now)
+            case _:
+                self._machine.apply(Cause(Input.FAULT, item.reason), now)
 
     def _stop(self, item: signals.Stop, now: float) -> None:
         if item.drain and self.state is State.DRAINING:
@@ -169,9 +169,9 @@ class SessionCore:
                 self._machine.apply_if_allowed(Cause(Input.START_FAILED, reason), now)
             case signals.PageSilent(reason):
                 self._machine.apply_if_allowed(Cause(Input.PROBE_FAILED, reason), now)
-            case signals.Probed(ready, reason):
-                if not ready and self.state is State.READY:
-                    self._machine.apply(Cause(Input.CONNECTION_LOST, reason), now)
+            case _:
+                if not item.ready and self.state is State.READY:
+                    self._machine.apply(Cause(Input.CONNECTION_LOST, item.reason), now)
 
     def _hear(self, fact: Fact, now: float) -> None:
         """Take a fact of the page."""

@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 
 from actors.core.attempts import cancelled, settled
-from actors.messages.commands import QueueQuery, RateLimitQuery, SessionPause, SessionResume
+from actors.messages.commands import RateLimitQuery, SessionPause, SessionResume
 from actors.messages.jobs import Job, LaneName, MediaContent
-from actors.messages.replies import QueueReply, RateLimitReply
+from actors.messages.replies import RateLimitReply
 from actors.ports import Chat
 from tests.actor.conftest import Staged
-from tests.actor.stage import Stage, limit
+from tests.actor.stage import limit
 from tests.support.fakes import FakePage, FakePorts, SendAct
 
 
@@ -355,140 +355,3 @@ async def test_a_new_owner_repeats_what_the_former_one_did_not_send(staged: Stag
     await second.clock.advance(5)
     assert [(attempt.n, attempt.epoch) for attempt in second.record(job).attempts] == [(1, 1), (2, 2)]
     assert ports.whatsapp.accepted == [job.message_id]
-
-
-# --- time, pause, direct ------------------------------------------------------------------------------------------
-
-
-async def test_an_expired_job_is_announced_in_time_although_nothing_can_be_sent(staged: Staged) -> None:
-    ports = FakePorts()
-    ports.browser.opens.append("qr")
-    stage = await staged(ports)
-    assert stage.state == "pairing"
-    (job,) = await stage.submit(expires_in_s=5)
-    await stage.clock.advance(4.9)
-    assert stage.record(job).status == "accepted"
-    await stage.clock.advance(0.1)
-    assert stage.record(job).status == "expired"
-    event = stage.ports.events.of("message.failed")[0]
-    assert event.id == f"{job.job_id}.expired"
-
-
-async def test_a_job_deep_in_the_queue_expires_behind_a_full_window(staged: Staged) -> None:
-    stage = await staged(desired=limit(1, 60_000))
-    await stage.submit(2)
-    (job,) = await stage.submit(expires_in_s=5)
-    await stage.clock.advance(5)
-    assert stage.record(job).status == "expired"
-    assert stage.ports.events.of("message.failed")
-
-
-async def test_a_job_with_an_attempt_of_unknown_fate_never_expires(staged: Staged) -> None:
-    stage = await staged()
-    stage.browser.plan("gone")
-    stage.browser.opens.extend(["fail", "fail"])
-    (job,) = await stage.submit(expires_in_s=2)
-    await stage.clock.advance(3)
-    assert stage.record(job).status == "sending"
-    await stage.clock.advance(20)
-    assert stage.record(job).status == "unconfirmed"
-    assert stage.whatsapp.accepted == []
-
-
-async def test_pause_holds_all_but_direct(staged: Staged) -> None:
-    stage = await staged()
-    reply = await stage.ask(SessionPause())
-    assert isinstance(reply, QueueReply)
-    assert reply.paused
-    await stage.submit(2)
-    await stage.submit(1, lane="high")
-    assert stage.whatsapp.accepted == []
-    (direct,) = await stage.submit(lane="direct", expires_in_s=30)
-    assert stage.whatsapp.accepted == [direct.message_id]
-    reply = await stage.ask(QueueQuery())
-    assert isinstance(reply, QueueReply)
-    assert (reply.waiting.high, reply.waiting.normal, reply.active) == (1, 2, 0)
-    await stage.ask(SessionResume())
-    assert len(stage.whatsapp.accepted) == 4
-
-
-async def test_the_job_in_flight_is_active_and_waits_no_more(staged: Staged) -> None:
-    stage = await staged()
-    stage.browser.send_takes_s = 1
-    await stage.submit(3)
-    reply = await stage.ask(QueueQuery())
-    assert isinstance(reply, QueueReply)
-    assert (reply.waiting.normal, reply.active) == (2, 1)
-
-
-async def test_a_direct_send_that_would_not_wait_is_refused_at_once(staged: Staged) -> None:
-    stage = await staged(desired=limit(1, 60_000))
-    await stage.submit()
-    (job,) = await stage.submit(lane="direct", on_limit="reject", expires_in_s=30)
-    error = stage.record(job).error
-    assert error is not None
-    assert (error.code, error.details) == ("rate_limited", {"retry_after_ms": 60_000})
-
-
-async def test_a_direct_send_waits_for_the_window_until_its_time_is_over(staged: Staged) -> None:
-    stage = await staged(desired=limit(1, 60_000))
-    await stage.submit()
-    (job,) = await stage.submit(lane="direct", expires_in_s=30)
-    await stage.clock.advance(29)
-    assert stage.record(job).status == "accepted"
-    await stage.clock.advance(1)
-    error = stage.record(job).error
-    assert error is not None
-    assert (stage.record(job).status, error.code) == ("failed", "rate_limited")
-
-
-async def test_a_direct_send_that_finds_room_in_time_is_sent_before_the_queue(staged: Staged) -> None:
-    stage = await staged(desired=limit(1, 10_000))
-    await stage.submit(2)
-    (job,) = await stage.submit(lane="direct", expires_in_s=30)
-    await stage.clock.advance(10)
-    assert stage.whatsapp.accepted[-1] == job.message_id
-
-
-async def test_a_cancelled_job_leaves_a_full_window_at_once(staged: Staged) -> None:
-    stage = await staged(desired=limit(1, 60_000))
-    await stage.submit()
-    job = stage.job()
-    stage.ports.records.put(
-        settled(stage.ports.records.stored[(await stage.submit())[0].job_id].value, cancelled(), sent_key=None,
-                now=stage.clock.now())
-    )  # fmt: skip
-    assert len(stage.ports.jobs.jobs) == 1
-    stage.accept(job)
-    await stage.clock.advance(60)
-    assert stage.record(job).status == "sent"
-
-
-async def test_a_read_that_failed_is_made_again(staged: Staged) -> None:
-    stage = await staged()
-    stage.ports.jobs.fail_next.append("read")
-    await stage.submit()
-    assert stage.whatsapp.accepted == []
-    await stage.clock.advance(1)
-    assert len(stage.whatsapp.accepted) == 1
-
-
-async def test_jobs_whose_wake_up_was_lost_are_found_by_looking(staged: Staged) -> None:
-    stage = await staged()
-    job = stage.job()
-    stage.ports.jobs.store(job, wake=False)
-    await stage.clock.advance(29)
-    assert stage.whatsapp.accepted == []
-    await stage.clock.advance(1)
-    assert stage.whatsapp.accepted == [job.message_id]
-
-
-async def test_the_queue_survives_a_stop(staged: Staged) -> None:
-    ports = FakePorts()
-    first = await staged(ports, desired={"paused": True})
-    jobs = await first.submit(3)
-    await first.actor.drain()
-    assert ports.whatsapp.accepted == []
-    second: Stage = await staged(ports)
-    await second.clock.advance(1)
-    assert ports.whatsapp.accepted == ids(jobs)

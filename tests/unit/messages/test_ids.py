@@ -1,0 +1,78 @@
+import pytest
+
+from actors.messages.ids import (
+    SessionKey,
+    address_of,
+    dedup_id,
+    digits_of_phone,
+    is_id,
+    job_id_of_key,
+    message_id_of_job,
+)
+
+KEY = SessionKey("acme", "s1")
+
+
+def test_a_key_reads_as_tenant_and_session() -> None:
+    assert str(KEY) == "acme:s1"
+
+
+@pytest.mark.parametrize("text", ["a", "A-Z_9", "x" * 64, "0b5e8f0e-5c6c-4b51-8e02-cf15d58a6f0c"])
+def test_ids_are_plain_words(text: str) -> None:
+    assert is_id(text)
+
+
+@pytest.mark.parametrize("text", ["", "x" * 65, "a.b", "*", ">", "a b", "ä", "a\n", "a/b"])
+def test_everything_else_is_no_id(text: str) -> None:
+    assert not is_id(text)
+
+
+@pytest.mark.parametrize(
+    ("recipient", "address"),
+    [
+        ("6281234567890", "6281234567890@c.us"),
+        ("+6281234567890", "6281234567890@c.us"),
+        ("6281234567890@c.us", "6281234567890@c.us"),
+        ("120363041234567890@g.us", "120363041234567890@g.us"),
+        ("6281234567890-1600000000@g.us", "6281234567890-1600000000@g.us"),
+        ("123456789012345@lid", "123456789012345@lid"),
+    ],
+)
+def test_recipients_have_addresses(recipient: str, address: str) -> None:
+    assert address_of(recipient) == address
+
+
+@pytest.mark.parametrize(
+    ("recipient", "problem"),
+    [
+        ("", "expected a phone number"),
+        ("hello", "expected a phone number"),
+        ("62-812-3456", "expected a phone number"),
+        ("6281234567890\n", "expected a phone number"),
+        ("٦٢٨١٢٣٤٥٦٧٨٩٠", "expected a phone number"),
+        ("6281234567890@s.whatsapp.net", "expected digits"),
+        ("x@g.us", "expected digits"),
+        ("999123456789", "known country code"),
+        ("6212", "expected a phone number"),
+        ("62123", "of a length"),
+    ],
+)
+def test_what_is_no_recipient_is_refused_with_a_reason(recipient: str, problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        address_of(recipient)
+
+
+def test_digits_are_bare() -> None:
+    assert digits_of_phone("+6281234567890") == "6281234567890"
+
+
+def test_ids_that_are_derived_are_stable_and_apart() -> None:
+    job_id = job_id_of_key(KEY, "order-1")
+    assert job_id == job_id_of_key(KEY, "order-1")
+    assert len(job_id) == 26
+    assert job_id != job_id_of_key(SessionKey("acme", "s2"), "order-1")
+    assert job_id_of_key(SessionKey("a", "bc"), "d") != job_id_of_key(SessionKey("ab", "c"), "d")
+    assert message_id_of_job(job_id) == message_id_of_job(job_id)
+    assert message_id_of_job(job_id).startswith("3EB0")
+    assert len(message_id_of_job(job_id)) == 22
+    assert dedup_id(KEY, "x") != dedup_id(SessionKey("acme", "s2"), "x")
