@@ -12,6 +12,7 @@ lost actor becomes ``Died``. Every call has a deadline of its own, since Ray tel
 import asyncio
 import logging
 import os
+import socket
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -40,6 +41,8 @@ _GCS_TIMEOUT_S: Final = 15.0
 _LAST_BREATH_S: Final = 6.0
 """Ray forces the end of a killed worker that does not react after 5 s (seen with a SIGSTOPped one: 5.02 s)."""
 _POLL_S: Final = 0.05
+_REACH_TIMEOUT_S: Final = 3.0
+_LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
 _log = logging.getLogger("wafleet.cluster")
 
@@ -81,6 +84,10 @@ class SupervisorBody(Protocol):
 
     async def heartbeat(self) -> Heartbeat:
         """Give a sign of life."""
+        ...
+
+    async def observe(self) -> object:
+        """Tell where every session is."""
         ...
 
     async def stop(self, *, drain: bool) -> None:
@@ -131,6 +138,10 @@ class SupervisorProcess:
     async def ask(self, key: SessionKey, command: Command) -> Reply | ErrorBody:
         """Carry a command about a session out."""
         return await self._body.ask(key, command)
+
+    async def observe(self) -> object:
+        """Tell where every session is."""
+        return await self._body.observe()
 
     async def stop(self, *, drain: bool) -> None:
         """Stop looking after the fleet."""
@@ -351,7 +362,7 @@ async def connect(address: str, timeout_s: float = 60.0) -> RayControlPlane:
     """Join a running Ray cluster as a driver.
 
     Args:
-        address: ``host:port`` of the cluster's GCS.
+        address: ``host:port`` of the cluster's GCS, or ``auto`` for the one that was started on this machine.
         timeout_s: How long it may take.
 
     Raises:
@@ -359,13 +370,41 @@ async def connect(address: str, timeout_s: float = 60.0) -> RayControlPlane:
     """
     # Ray's default differs between `ray start --head` and drivers, so it is always said (DESIGN 7 "Ray facts").
     os.environ.setdefault("RAY_AUTH_MODE", "disabled")
-    join = partial(ray.init, address=address, namespace=NAMESPACE, log_to_driver=False, logging_level=logging.WARNING)
     try:
         async with asyncio.timeout(timeout_s):
-            await asyncio.to_thread(join)
-    except (TimeoutError, ConnectionError, RayError, RuntimeError) as error:
-        raise Unavailable(f"no Ray cluster answers at {address}: {_first_line(error)}", {"address": address}) from error
+            await asyncio.to_thread(_join, address)
+    except (TimeoutError, OSError, ValueError, RayError, RuntimeError) as error:
+        raise Unavailable(
+            f"no Ray cluster answers at {address}: {_first_line(error)}; check RAY_ADDRESS, or leave it out to let "
+            "`wafleet up` start one",
+            {"address": address},
+        ) from error
     return RayControlPlane()
+
+
+def _join(address: str) -> None:
+    """Attach this process. Ray itself would try for minutes where nothing listens, so that is found out before."""
+    if address != "auto":
+        _prepare_for(*address.rsplit(":", 1))
+    # Not WARNING: it would complain that it cannot handle SIGTERM from a thread, which is just as wanted.
+    ray.init(address=address, namespace=NAMESPACE, log_to_driver=False, logging_level=logging.ERROR)
+
+
+def _prepare_for(host: str, port: str = "") -> None:
+    socket.create_connection((host, int(port)), _REACH_TIMEOUT_S).close()
+    own_address: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
+    if host in _LOOPBACK and not _reaches(own_address, int(port)):
+        # Ray 2.60 replaces a loopback address by the machine's own, where a head that keeps to the loopback interface
+        # (RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0) does not listen; services.get_node_ip_address reads this constant.
+        ray._private.ray_constants.ENABLE_RAY_CLUSTER = False  # noqa: SLF001
+
+
+def _reaches(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), _REACH_TIMEOUT_S).close()
+    except OSError:
+        return False
+    return True
 
 
 async def disconnect() -> None:

@@ -240,7 +240,10 @@ class FleetKeeper:
 
     async def _state(self, key: SessionKey, handle: SessionHandle) -> str | None:
         heartbeat = await self._attempt(key, handle.heartbeat(self._heartbeat_timeout_s), None)
-        return heartbeat.state if heartbeat else None
+        if heartbeat is None:
+            return None
+        # No epoch yet: it waits for its lease, maybe long, and starts no browser meanwhile.
+        return heartbeat.state if heartbeat.epoch else "waiting"
 
     async def _beat(self, key: SessionKey) -> None:
         if (handle := self.handles.get(key)) is not None:

@@ -33,8 +33,10 @@ from actors.messages.replies import SessionStatus
 
 STARTING_BEAT_S: Final = 1.0
 """How often a session that starts is asked whether it still does."""
-COMES_BACK: Final = frozenset({"lease_lost", "lease_held", "shutdown"})
-"""Reasons of an end that was nobody's wish."""
+COMES_BACK: Final = frozenset({
+    "stopped", "drained", "shutdown", "lease_lost", "lease_held", "unavailable", "internal_error",
+})  # fmt: skip
+"""Reasons of an end that nobody wished for, where the session is desired to run: a person's stop is in ``desired``."""
 _NEVER: Final = float("inf")
 
 

@@ -21,10 +21,19 @@ from typing import Self
 from actors.cluster import BROWSER_RESOURCE
 
 _ROOT = Path(__file__).resolve().parents[2]
-_PORTS = (
-    "port", "node-manager-port", "object-manager-port", "ray-client-server-port", "dashboard-agent-listen-port",
-    "dashboard-agent-grpc-port", "runtime-env-agent-port", "metrics-export-port",
+_CHOSEN_PORTS = ("port", "ray-client-server-port", "dashboard-port")
+"""Fixed by default, so a second cluster on this machine would collide; and 0 is refused."""
+_OWN_PORTS = (
+    "dashboard-agent-listen-port", "dashboard-agent-grpc-port", "runtime-env-agent-port", "metrics-export-port",
+    "min-worker-port", "max-worker-port",
 )  # fmt: skip
+"""Ray chooses them itself, given 0."""
+_ENVIRONMENT = {
+    "RAY_AUTH_MODE": "disabled",
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # keeps Ray on the loopback interface
+    "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
+    "PYTHONPATH": str(_ROOT),  # workers import `actors` and `tests` from here; nothing is uploaded
+}
 _STARTED = "Ray runtime started"
 
 
@@ -34,8 +43,7 @@ class RayHead:
     def __init__(self, *, slots: int = 4, env: Mapping[str, str] | None = None, within_s: float = 90) -> None:
         self._slots = slots
         self._within_s = within_s
-        # Workers import `actors` and `tests` from here; nothing is uploaded.
-        self._env = {**os.environ, "RAY_AUTH_MODE": "disabled", "PYTHONPATH": str(_ROOT), **(env or {})}
+        self._env = {**os.environ, **_ENVIRONMENT, **(env or {})}
         self._output: list[str] = []
         self._ready = threading.Event()
         self.address = ""
@@ -43,13 +51,13 @@ class RayHead:
     def __enter__(self) -> Self:
         # The path is short: Ray puts sockets below it, and a socket's path has at most 107 characters.
         self._folder = tempfile.mkdtemp(prefix="ray", dir="/tmp")
-        ports = dict(zip(_PORTS, _free_ports(len(_PORTS)), strict=True))
+        ports = dict(zip(_CHOSEN_PORTS, _free_ports(len(_CHOSEN_PORTS)), strict=True)) | dict.fromkeys(_OWN_PORTS, 0)
         self.address = f"127.0.0.1:{ports['port']}"
         self._process = subprocess.Popen(
             [
                 str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", "--disable-usage-stats",
-                "--include-dashboard=false", "--include-log-monitor=false", "--num-cpus=2",
-                "--object-store-memory=100000000", "--min-worker-port=0", "--max-worker-port=0",
+                "--node-ip-address=127.0.0.1", "--include-dashboard=false", "--include-log-monitor=false",
+                "--num-cpus=1", "--object-store-memory=100000000",
                 f"--resources={json.dumps({BROWSER_RESOURCE: self._slots})}", f"--temp-dir={self._folder}",
                 *(f"--{name}={number}" for name, number in ports.items()),
             ],

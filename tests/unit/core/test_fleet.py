@@ -148,7 +148,7 @@ def test_an_ended_session_stays_ended_until_a_person_starts_it(state: str) -> No
     assert fleet.starts(101) == [S1]
 
 
-@pytest.mark.parametrize("reason", ["lease_lost", "lease_held", "shutdown"])
+@pytest.mark.parametrize("reason", ["lease_lost", "lease_held", "unavailable", "internal_error", "stopped"])
 def test_an_end_that_nobody_wished_for_is_a_death(reason: str) -> None:
     fleet = Fleet(wants(S1))
     fleet.bring_up(S1, 0)
@@ -302,7 +302,7 @@ def test_a_session_that_shall_stop_is_asked_to_once() -> None:
     fleet.want(wants(S1, "stopped"))
     assert of(End, fleet.step(1)) == [End(S1, Wish.STOP)]
     assert of(End, fleet.step(2)) == []
-    assert fleet.core.ended(S1, "stopped", None, 3) == ()
+    assert fleet.core.ended(S1, "stopped", "stopped", 3) == ()
     assert fleet.step(4) == []
 
 
@@ -492,6 +492,8 @@ def test_a_list_older_than_an_end_changes_nothing() -> None:
         ("running", State.FAILED, "reconnect_exhausted", False),
         ("running", State.STOPPED, "qr_timeout", False),
         ("running", State.STOPPED, "shutdown", True),
+        ("running", State.STOPPED, "stopped", True),
+        ("stopped", State.STOPPED, "stopped", False),
         ("logged_out", State.FAILED, "restart_intensity", True),
         ("logged_out", State.LOGGED_OUT, None, False),
         ("stopped", State.STOPPED, None, False),

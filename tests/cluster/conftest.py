@@ -1,0 +1,34 @@
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import ray
+
+from actors.cluster import NAMESPACE, RayControlPlane, RaySessionHost, connect, disconnect
+from tests.cluster.standins import BOARD, Board, BoardPorts, StandInSession
+from tests.support.ray import RayHead
+
+
+@pytest.fixture(scope="session")
+def head() -> Iterator[RayHead]:
+    """One real cluster for all tests: a head with three `browser` slots."""
+    with RayHead(slots=3) as head:
+        yield head
+
+
+@pytest.fixture(scope="session")
+def plane(head: RayHead) -> Iterator[RayControlPlane]:
+    """This process as a driver of the cluster."""
+    plane = asyncio.run(connect(head.address))
+    board: Any = ray.remote(Board)
+    # The handle is kept, since the board lives as long as somebody holds it.
+    held = board.options(name=BOARD, namespace=NAMESPACE, num_cpus=0).remote()
+    yield plane
+    del held
+    asyncio.run(disconnect())
+
+
+@pytest.fixture
+def host(plane: RayControlPlane) -> RaySessionHost:
+    return RaySessionHost(StandInSession, BoardPorts())
