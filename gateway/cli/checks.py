@@ -116,7 +116,7 @@ def _startable(program: str) -> Finding:
 
 async def _nats(url: str, *, is_up: bool) -> list[Finding]:
     try:
-        bus = await connect(url, "wafleet doctor")
+        bus = await connect(url, "wafleet doctor", timeout_s=_CONNECT_S)
     except Unavailable as failure:
         mend = "start it, correct NATS_URL, or unset it: `wafleet up` starts one"
         return [Finding("NATS", "red", failure.message, mend)]

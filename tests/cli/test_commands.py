@@ -1,0 +1,71 @@
+"""Exit codes and output of commands where nothing runs; with everything running: tests/e2e/test_up.py."""
+
+from pathlib import Path
+
+import pytest
+
+from actors.messages.commands import COMMANDS
+from tests.support.command_line import wafleet, wafleet_json
+from tests.support.ports import free_port
+
+
+@pytest.fixture(autouse=True)
+def apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of this machine is found: no settings, no running `wafleet up`."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("NATS_URL", "RAY_ADDRESS", "DEFAULT_TENANT_ID", "WAFLEET_DIR", "WAFLEET_BROWSER"):
+        monkeypatch.delenv(name, raising=False)
+
+
+async def test_a_nats_server_that_does_not_answer_ends_with_3() -> None:
+    url = f"nats://user:secret@127.0.0.1:{free_port()}"
+    answer = await wafleet_json("queue", "s1", "--nats-url", url, expect=3)
+    assert answer["error"]["code"] == "unavailable"
+    assert answer["error"]["retryable"] is True
+    assert "secret" not in str(answer)
+
+
+async def test_wrong_usage_and_wrong_settings_end_with_2(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (await wafleet("send", "text", "s1")).exit_code == 2
+    assert (await wafleet("send", "media", "s1", "6281234567890", "no-such-file")).exit_code == 2
+    monkeypatch.setenv("WAFLEET_LEASE", '{"ttl_s": -1}')
+    result = await wafleet("doctor")
+    assert result.exit_code == 2
+    assert "WAFLEET_LEASE.ttl_s" in result.stderr
+
+
+async def test_a_tenant_id_that_is_none_is_refused_before_anything_is_sent() -> None:
+    answer = await wafleet_json("session list", "--tenant", "a.b", expect=4)
+    assert answer["error"]["code"] == "invalid_command"
+
+
+async def test_doctor_is_green_before_anything_runs_and_says_what_up_would_start() -> None:
+    report = await wafleet_json("doctor")
+    assert report["healthy"] is True
+    found = {check["part"]: check for check in report["checks"]}
+    assert found["NATS"]["found"] == found["Ray"]["found"] == "not running here; `wafleet up` would start it"
+    assert found["wa-js"]["verdict"] == "ok"
+
+
+async def test_doctor_is_red_where_something_named_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    forged = tmp_path / "forged.js"
+    forged.write_text("not wa-js")
+    monkeypatch.setenv("WAFLEET_BROWSER", str(tmp_path / "no-browser"))
+    monkeypatch.setenv("WAFLEET_BUNDLE", str(forged))
+    monkeypatch.setenv("NATS_URL", f"nats://127.0.0.1:{free_port()}")
+    monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{free_port()}")
+    result = await wafleet("doctor")
+    report = result.stdout
+    assert result.exit_code == 1
+    for part in ("browser", "NATS", "Ray"):
+        assert f"red      {part}" in report
+    assert "→ start it, correct RAY_ADDRESS" in report
+    assert "warning  wa-js" in report
+
+
+async def test_schema_knows_every_command_and_says_when_it_does_not_know_one() -> None:
+    for name in (*COMMANDS, "message.sent"):
+        assert (await wafleet("schema", name)).exit_code == 0
+    unknown = await wafleet("schema", "send.carrier_pigeon")
+    assert unknown.exit_code == 1
+    assert "no command or event is called 'send.carrier_pigeon'" in unknown.stderr
