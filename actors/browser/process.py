@@ -19,11 +19,13 @@ _START_TOLERANCE_S: Final = 2.0
 
 
 def tree(pid: int) -> list[ProcessId]:
-    """Return a process and its descendants, parents first; empty if it is gone."""
+    """Return a process and its descendants, parents first; empty if it has ended, even if nobody reaped it yet."""
     import psutil  # noqa: PLC0415 - late, see the module's docstring
 
     try:
         root = psutil.Process(pid)
+        if root.status() == psutil.STATUS_ZOMBIE:
+            return []
         family = [root, *root.children(recursive=True)]
     except psutil.NoSuchProcess:
         return []

@@ -55,7 +55,7 @@ async def test_a_text_is_sent_under_the_id_it_was_given(linked: Session, phone: 
     bare = bare_id()
     linked.watched.skip()
     sent = await send(linked, chat, TextContent(message="Hello *Ann* @551199 https://example.com/x"), bare)
-    assert (sent.message_id, sent.ack, sent.error) == (f"true_{ANN}_{bare}", 1, None)
+    assert (sent.message_id, sent.error) == (f"true_{ANN}_{bare}", None)
     truth = await accepted(phone, bare)
     assert [(one.remote, one.body, one.dup) for one in truth] == [
         (ANN, "Hello *Ann* @551199 https://example.com/x", False)
@@ -71,7 +71,7 @@ async def test_a_reply_quotes_the_message_it_answers(linked: Session, phone: Sim
     quoted = f"false_{BOB}_{inbound.id}"
     await eventually(lambda: linked.page.lookup(quoted, inbound.id, BOB), within_s=5)
     bare = bare_id()
-    assert (await send(linked, chat, TextContent(message="an answer", reply_to=quoted), bare)).ack == 1
+    assert (await send(linked, chat, TextContent(message="an answer", reply_to=quoted), bare)).ack >= 1
     unknown = TextContent(message="to nothing", reply_to=f"false_{BOB}_3EB000")
     with pytest.raises(SendFailed) as refused:
         await send(linked, chat, unknown, bare := bare_id())
@@ -83,7 +83,7 @@ async def test_a_location_carries_place_and_description(linked: Session, phone: 
     chat = await linked.page.resolve(ANN)
     bare = bare_id()
     place = LocationContent(latitude=-6.175, longitude=106.8272, description="Monas")
-    assert (await send(linked, chat, place, bare)).ack == 1
+    assert (await send(linked, chat, place, bare)).ack >= 1
     [truth] = await accepted(phone, bare)
     assert (truth.type, truth.lat, truth.lng, truth.loc) == ("location", -6.175, 106.8272, "Monas")
 
@@ -104,7 +104,8 @@ async def test_a_file_goes_as_what_it_is(
     chat = await linked.page.resolve(ANN)
     bare = bare_id()
     sent = await send(linked, chat, content, bare)
-    assert (sent.message_id, sent.ack) == (f"true_{ANN}_{bare}", 1)
+    assert sent.message_id == f"true_{ANN}_{bare}"
+    assert sent.ack >= 1
     [truth] = await accepted(phone, bare)
     assert (truth.type, truth.caption) == (type_, content.caption)
 
@@ -118,7 +119,8 @@ async def test_a_group_message_ends_with_the_own_id(linked: Session, phone: Simu
     bare = bare_id()
     linked.watched.skip()
     sent = await send(linked, chat, TextContent(message="all"), bare)
-    assert (sent.message_id, sent.ack) == (f"true_{created}_{bare}_{chat.own_id}", 1)
+    assert sent.message_id == f"true_{created}_{bare}_{chat.own_id}"
+    assert sent.ack >= 1
     read = [ack for ack in await acks_in(linked, created) if ack.ack == ACK_READ]
     assert read[0].message_ids == (sent.message_id,), "a member's receipt names the message by the member"
     found = await linked.page.lookup(chat.full_key(bare), bare, created)
@@ -152,7 +154,7 @@ async def test_numbers_are_checked_and_unknown_ones_refused(linked: Session) -> 
 async def test_a_send_in_doubt_times_out_and_the_page_knows_its_id(linked: Session, phone: SimulatedPhone) -> None:
     chat = await linked.page.resolve(ANN)
     sent, lost, never = bare_id(), bare_id(), bare_id()
-    assert (await send(linked, chat, TextContent(message="sent"), sent)).ack == 1
+    assert (await send(linked, chat, TextContent(message="sent"), sent)).ack >= 1
     await phone.fail(wid=ME, drop_before_accept=True)
     with pytest.raises(PageUnresponsive, match="sendText"):
         await send(linked, chat, TextContent(message="lost"), lost, timeout_s=0.5)
@@ -209,7 +211,7 @@ async def test_on_lid_accounts_chats_go_by_lid_and_are_found_by_both(
     lid_chat = await linked.page.resolve(BOB)
     assert (lid_chat.chat_id, lid_chat.phone) == (chat.lid, BOB)
     by_lid = bare_id()
-    assert (await send(linked, lid_chat, TextContent(message="after"), by_lid)).ack == 1
+    assert (await send(linked, lid_chat, TextContent(message="after"), by_lid)).ack >= 1
     recorded_by_phone = f"true_{BOB}_{by_lid}"
     after = await linked.page.lookup(recorded_by_phone, by_lid, BOB)
     before = await linked.page.lookup(lid_chat.full_key(by_phone), by_phone, BOB)
