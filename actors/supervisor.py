@@ -182,15 +182,13 @@ class Supervisor:
         clock, nudge = office.ports.clock, office.keeper.nudge
         while True:
             nudge.clear()
-            if office.tenure.held():
-                await self._step(office)
-            now = clock.monotonic()
-            period = self._config.reconcile_every_s * self._random.uniform(1 - _PERIOD_JITTER, 1 + _PERIOD_JITTER)
-            wait = max(_STEP_GAP_S, min(period, self._core.next_deadline - now))
+            wait = self._config.reconcile_every_s * self._random.uniform(1 - _PERIOD_JITTER, 1 + _PERIOD_JITTER)
+            if office.tenure.held() and await self._step(office):
+                wait = min(wait, self._core.next_deadline - clock.monotonic())
             await clock.sleep(_STEP_GAP_S)
             await _first(nudge.wait(), clock.sleep(wait - _STEP_GAP_S))
 
-    async def _step(self, office: "_Office") -> None:
+    async def _step(self, office: "_Office") -> bool:
         try:
             await office.keeper.step()
         except Unavailable as error:
@@ -199,6 +197,8 @@ class Supervisor:
             _log.exception("[Supervisor] step failed; the next one tries again")
         else:
             self._on_duty.set()
+            return True
+        return False
 
 
 @dataclass(frozen=True, slots=True)
