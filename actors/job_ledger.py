@@ -116,6 +116,9 @@ class JobLedger:
     async def _cancel(self, job: StoredJob) -> None:
         stored = await self._insist(partial(self.load, job.job, job.seq))
         record = stored.value
+        if record.body_hash != job.job.body_hash:
+            await self.drop(job.seq)
+            return
         if record.is_open:
             record = await self._store_outcome(stored, attempts.refuse(record, attempts.cancelled()), None)
         await self.finish(job.seq, record)

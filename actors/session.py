@@ -14,26 +14,24 @@ import logging
 import os
 import platform
 import secrets
-from collections.abc import Coroutine, MutableMapping
-from datetime import datetime, timedelta
+from collections.abc import MutableMapping
 from random import Random
 from typing import Any, Final
 
 from actors.core import signals
-from actors.core.facts import AckChanged, BrowserEnded, Fact, PageEnded
-from actors.core.lifecycle import STATUS_OF, State
-from actors.core.mailbox import Held, Read
+from actors.core.facts import AckChanged, Fact
+from actors.core.lifecycle import State
 from actors.core.session import SessionCore
 from actors.core.signals import SessionEffect, SessionInput
-from actors.deadlines import cancel, within
-from actors.errors import BrowserGone, PageCrashed, PageUnresponsive, SessionNotReady, Unavailable, WafleetError
+from actors.deadlines import cancel
+from actors.errors import SessionNotReady, Unavailable, WafleetError
 from actors.inbox import Inbox
 from actors.messages import commands
 from actors.messages.commands import Command
-from actors.messages.events import CodeData, QrData, SessionData
 from actors.messages.replies import ErrorBody, Reply, SessionStatus
 from actors.ports import Ended, Heartbeat, PortsFactory, SessionSpec
 from actors.session_parts import SessionParts, assemble
+from actors.session_view import SessionView
 
 _FLUSH_TIMEOUT_S: Final = 5.0
 """How long the last events may take."""
@@ -68,19 +66,14 @@ class SessionActor:
         # Jitter only; nothing secret comes from it.
         self._random = Random(secrets.randbits(64))  # noqa: S311
         self._core = SessionCore(spec.desired, spec.config, self._random)
+        self._view = SessionView(spec.key, self._core, node=platform.node(), since=spec.desired.changed_at)
         self._inbox = Inbox()
-        self._node = platform.node()
-        self._epoch = 0
-        self._since: datetime = spec.desired.changed_at
-        self._last_activity: datetime | None = None
         self._parts: SessionParts | None = None
         self._begun = asyncio.Event()
         self._ended: Ended | None = None
         self._over = asyncio.Event()
         self._faulted = False
         self._alarm: tuple[float, asyncio.Task[None]] | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._probing = False
 
     def __repr__(self) -> str:
         return f"session:{self._spec.key}"
@@ -101,11 +94,11 @@ class SessionActor:
     async def wait_ended(self) -> Ended:
         """Return how the session ended, once it has."""
         await self._over.wait()
-        return self._ended or Ended("failed", "internal_error")
+        return self._ended or Ended(State.FAILED.value, "internal_error")
 
     async def heartbeat(self) -> Heartbeat:
         """Give a sign of life."""
-        return Heartbeat(self.status().state, os.getpid(), self._node, self._epoch)
+        return Heartbeat(self._view.state.value, os.getpid(), self._view.node, self._view.epoch)
 
     async def drain(self) -> None:
         """Finish the send in flight, close, release the lease; returns when all of it is done."""
@@ -119,30 +112,12 @@ class SessionActor:
         if isinstance(command, _STATE_COMMANDS):
             return await self._obey(command)
         if self._parts is None or self._over.is_set():
-            return ErrorBody.of(SessionNotReady.in_state(self.status().state))
+            return ErrorBody.of(SessionNotReady.in_state(self._view.state))
         return await self._parts.answers.answer(command)
 
     def status(self) -> SessionStatus:
         """Describe the session as it is now."""
-        core = self._core
-        # Before the lease is held the machine has not begun, but somebody waits for a session that is starting.
-        waiting = core.state is State.STOPPED and not core.ended and self._ended is None
-        state = State.STARTING if waiting else core.state
-        return SessionStatus(
-            tenant_id=self._spec.key.tenant_id,
-            session_id=self._spec.key.session_id,
-            status=STATUS_OF[state],
-            state=state,
-            phone_number=core.phone_number,
-            wid=core.wid,
-            reconnect_attempt=core.reconnect_attempt,
-            last_activity=self._last_activity,
-            since=self._since,
-            reason=core.reason,
-            epoch=self._epoch,
-            node=self._node,
-            paused=core.dispatcher.paused,
-        )
+        return self._view.status()
 
     async def _obey(self, command: Command) -> Reply | ErrorBody:
         match command:
@@ -172,25 +147,28 @@ class SessionActor:
             ports = await self._factory.connect(self._spec)
         except WafleetError as exc:
             self._log.error("Not started: %s", exc)
-            self._ended = Ended(State.STOPPED, "unavailable")
+            # Nothing is there that could carry effects out; the core has to know nevertheless that it is over.
+            self._core.handle(signals.Stop("unavailable"), 0.0)
+            self._ended = Ended(State.STOPPED.value, "unavailable")
             return None
         return assemble(
             self._spec,
             ports,
             core=self._core,
-            node=self._node,
+            node=self._view.node,
             random=self._random,
             log=self._log,
             tell=self._hear,
             lease_overdue=self._lose_lease,
             end=self._end,
+            on_broken=self._break_down,
         )
 
     async def _live(self, parts: SessionParts) -> None:
         """Run the loop until the end, then give everything back."""
-        self._since = parts.ports.clock.now()
+        self._view.since = parts.ports.clock.now()
         pages = asyncio.create_task(parts.keeper.run(), name=f"pages:{self._spec.key}")
-        self._spawn(self._begin(parts))
+        parts.errands.send(self._begin(parts))
         try:
             while self._ended is None:
                 item, done = await self._inbox.take()
@@ -200,7 +178,8 @@ class SessionActor:
         finally:
             parts.keeper.kill()
             await parts.sender.abort(0)
-            await cancel(pages, *self._tasks, *([self._alarm[1]] if self._alarm else []))
+            await cancel(pages, *([self._alarm[1]] if self._alarm else []))
+            await parts.errands.close()
             await parts.outbox.close(0)
             await parts.acks.close()
             await parts.lease.release()
@@ -211,21 +190,30 @@ class SessionActor:
         if not await parts.lease.take():
             self._inbox.put(signals.Faulted("lease_held"))
             return
-        clock, ports = parts.ports.clock, parts.ports
-        while parts.lease.held:
-            try:
-                self._epoch = parts.keeper.epoch = await ports.lease.raise_epoch()
-                parts.outbox.begin(epoch=self._epoch, last_seq=await ports.events.last_seq())
-                await ports.jobs.listen(self._inbox.wake)
-            except Unavailable as exc:
-                self._log.warning("Start waits: %s", exc)
-                await clock.sleep(_BEGIN_RETRY_S)
-            else:
-                break
+        start = await self._take_over(parts)
+        while start is None and parts.lease.held:
+            await parts.ports.clock.sleep(_BEGIN_RETRY_S)
+            start = await self._take_over(parts)
+        if start is not None:
+            self._inbox.put(signals.Logout() if self._spec.desired.target == "logged_out" else start)
+            self._begun.set()
+
+    async def _take_over(self, parts: SessionParts) -> signals.Start | None:
+        """Go on where the former owner ended: epoch, numbers of events, rate window; None if that must be repeated."""
+        ports, window_s = parts.ports, self._spec.desired.rate_limit.window_ms / 1000
+        try:
+            epoch = await ports.lease.raise_epoch()
+            now = ports.clock.monotonic()
+            ages = await ports.events.former_sends(window_s)
+            last_seq = await ports.events.last_seq()
+            await ports.jobs.listen(self._inbox.wake)
+        except Unavailable as exc:
+            self._log.warning("Start waits: %s", exc)
+            return None
+        self._view.epoch = parts.keeper.epoch = epoch
+        parts.outbox.begin(epoch=epoch, last_seq=last_seq)
         parts.acks.begin()
-        logs_out = self._spec.desired.target == "logged_out"
-        self._inbox.put(signals.Logout() if logs_out else signals.Start())
-        self._begun.set()
+        return signals.Start(tuple(now - age for age in ages))
 
     def _feed(self, parts: SessionParts, item: SessionInput) -> None:
         """Let the core decide and carry out what it wants: the one place where nothing may escape."""
@@ -233,7 +221,7 @@ class SessionActor:
         try:
             effects = self._core.handle(item, parts.ports.clock.monotonic())
             if self._core.state is not state:
-                self._since = parts.ports.clock.now()
+                self._view.since = parts.ports.clock.now()
             for effect in effects:
                 self._carry_out(parts, effect)
             self._arm_alarm(parts)
@@ -241,59 +229,22 @@ class SessionActor:
             self._log.exception("Broken by %s in state %s", type(item).__name__, state)
             self._break_down()
 
-    def _break_down(self) -> None:
-        """End as failed; if even that broke, without any further ceremony."""
-        if self._faulted:
-            self._ended = Ended(State.FAILED, "internal_error")
-        self._faulted = True
-        self._inbox.put(signals.Faulted("internal_error"))
-
-    # --- effects --------------------------------------------------------------------------------------------------
-
     def _carry_out(self, parts: SessionParts, effect: SessionEffect) -> None:
         match effect:
             case signals.HandleJob():
                 parts.sender.begin(effect)
             case signals.ReadJobs(read):
-                self._spawn(self._read(parts, read))
+                parts.errands.read(read)
             case signals.ProbePage():
-                self._spawn(self._probe(parts))
+                parts.errands.probe()
             case signals.PutStatus():
                 parts.outbox.put_status(self.status())
             case signals.Log(text, warning):
                 self._log.log(logging.WARNING if warning else logging.INFO, "%s", text)
             case signals.Announce() | signals.AnnounceQr() | signals.AnnounceCode():
-                self._announce(parts, effect)
+                parts.outbox.put(*self._view.event(effect, parts.ports.clock.now()))
             case _:
                 parts.keeper.request(effect)
-
-    def _announce(
-        self, parts: SessionParts, effect: signals.Announce | signals.AnnounceQr | signals.AnnounceCode
-    ) -> None:
-        now = parts.ports.clock.now()
-        match effect:
-            case signals.Announce(event, previous, _, retry_in_s):
-                retry_in_ms = None if retry_in_s is None else round(retry_in_s * 1000)
-                parts.outbox.put(event, self._session_data(previous, retry_in_ms))
-            case signals.AnnounceQr(qr, sequence, ttl_s):
-                data = QrData(qr=qr, sequence=sequence, expires_at=now + timedelta(seconds=ttl_s))
-                parts.outbox.put("session.qr", data)
-            case signals.AnnounceCode(code, phone_number, ttl_s):
-                expires_at = now + timedelta(seconds=ttl_s)
-                parts.outbox.put("session.code", CodeData(code=code, phone_number=phone_number, expires_at=expires_at))
-
-    def _session_data(self, previous: State, retry_in_ms: int | None = None) -> SessionData:
-        core = self._core
-        return SessionData(
-            status=STATUS_OF[core.state],
-            state=core.state,
-            previous_state=previous,
-            reason=core.reason,
-            phone_number=core.phone_number,
-            wid=core.wid,
-            reconnect_attempt=core.reconnect_attempt,
-            retry_in_ms=retry_in_ms,
-        )
 
     async def _end(self, end: signals.End) -> None:
         """Tell the world and let the loop go; the browser is closed already."""
@@ -301,71 +252,37 @@ class SessionActor:
         if parts and parts.lease.held:
             # Who lost the lease has nothing to say any more: another owner may be speaking.
             parts.outbox.put_status(self.status())
-            parts.outbox.put(end.event, self._session_data(end.previous))
+            parts.outbox.put(end.event, self._view.change(end.previous))
             await parts.outbox.close(_FLUSH_TIMEOUT_S)
-        self._ended = Ended(end.state, end.reason)
+        self._ended = Ended(end.state.value, end.reason)
         self._inbox.put(signals.Tick())
 
-    async def _read(self, parts: SessionParts, read: Read) -> None:
-        clock = parts.ports.clock
-        try:
-            stored = await parts.ports.jobs.read(read.lane, read.after_seq, read.limit)
-        except Unavailable as exc:
-            self._log.info("Jobs not read: %s", exc)
-            self._inbox.put(signals.ReadFailed(read.lane))
-            return
-        # Deadlines are monotonic inside a process: a step of the machine's clock must not expire a queue.
-        offset = clock.monotonic() - clock.now().timestamp()
-        jobs = [Held(found.seq, found.job, found.job.expires_at.timestamp() + offset) for found in stored]
-        self._inbox.put(signals.JobsRead(read, jobs))
-
-    async def _probe(self, parts: SessionParts) -> None:
-        page = parts.keeper.page
-        if page is None or self._probing:
-            return
-        self._probing, number = True, parts.keeper.page_number
-        try:
-            vitals = await within(parts.ports.clock, self._spec.config.probe_timeout_s, page.probe())
-            found: SessionInput = signals.Probed(vitals.ready, f"probe: socket {vitals.socket_state}")
-        except (PageUnresponsive, TimeoutError):
-            found = signals.PageSilent("probe_timeout")
-        except PageCrashed as exc:
-            found = PageEnded(exc.code)
-        except BrowserGone as exc:
-            found = BrowserEnded(exc.code)
-        finally:
-            self._probing = False
-        if number == parts.keeper.page_number:
-            self._inbox.put(found)
+    def _break_down(self) -> None:
+        """End as failed; if even that broke, without any further ceremony."""
+        if self._faulted:
+            self._ended = Ended(State.FAILED.value, "internal_error")
+        self._faulted = True
+        self._inbox.put(signals.Faulted("internal_error"))
 
     # --- inputs ---------------------------------------------------------------------------------------------------
 
     def _hear(self, item: SessionInput) -> None:
         """Take what a part has to tell."""
         parts = self._parts
-        if isinstance(item, AckChanged):
-            self._touch()
-            if parts:
-                parts.acks.hear(item)
-        elif isinstance(item, Fact):
-            if not self._inbox.put_fact(item):
-                self._log.warning("%s dropped: the page tells too much", type(item).__name__)
-        else:
-            if isinstance(item, signals.Handled) and item.called:
-                self._touch()
+        if parts and (isinstance(item, AckChanged) or (isinstance(item, signals.Handled) and item.called)):
+            self._view.last_activity = parts.ports.clock.now()
+        if parts and isinstance(item, AckChanged):
+            parts.acks.hear(item)
+        elif not isinstance(item, Fact):
             self._inbox.put(item)
-
-    def _touch(self) -> None:
-        if self._parts:
-            self._last_activity = self._parts.ports.clock.now()
+        elif not self._inbox.put_fact(item):
+            self._log.warning("%s dropped: the page tells too much", type(item).__name__)
 
     def _lose_lease(self) -> None:
         """Stop at once: from here on another owner may take the session."""
         if self._parts:
             self._parts.keeper.abandon()
         self._inbox.put(signals.Stop("lease_lost", drain=False))
-
-    # --- time -----------------------------------------------------------------------------------------------------
 
     def _arm_alarm(self, parts: SessionParts) -> None:
         """See to it that the core hears of its next deadline; an alarm that rings too early does no harm."""
@@ -381,15 +298,3 @@ class SessionActor:
         await clock.sleep(max(0.0, due - clock.monotonic()))
         self._alarm = None
         self._inbox.put(signals.Tick())
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run something beside the loop; what escapes it is a bug, and ends the session visibly."""
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._spawned_ended)
-
-    def _spawned_ended(self, task: "asyncio.Task[None]") -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()):
-            self._log.error("Broken in %s", task.get_name(), exc_info=error)
-            self._break_down()

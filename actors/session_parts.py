@@ -12,6 +12,7 @@ from actors.answers import Answers
 from actors.core import signals
 from actors.core.session import SessionCore
 from actors.core.signals import SessionInput
+from actors.errands import Errands
 from actors.job_ledger import JobLedger
 from actors.lease_keeper import LeaseKeeper
 from actors.messages.records import LeaseRecord
@@ -32,6 +33,7 @@ class SessionParts:
     keeper: PageKeeper
     sender: Sender
     answers: Answers
+    errands: Errands
 
 
 def assemble(
@@ -45,6 +47,7 @@ def assemble(
     tell: Callable[[SessionInput], None],
     lease_overdue: Callable[[], None],
     end: Callable[[signals.End], Awaitable[None]],
+    on_broken: Callable[[], None],
 ) -> SessionParts:
     """Build the parts and join them; nothing runs yet.
 
@@ -58,6 +61,7 @@ def assemble(
         tell: Takes inputs for the core.
         lease_overdue: Called when the browser has to be closed for want of a lease.
         end: Ends the actor.
+        on_broken: Called where a bug escaped an errand.
     """
     keeper: PageKeeper
     sender: Sender
@@ -98,4 +102,13 @@ def assemble(
     )
     sender = Sender(ledger, keeper=keeper, lease=lease, acks=acks, clock=clock, config=config, tell=tell, log=log)
     answers = Answers(core, keeper, ports.jobs, clock, timeout_s=config.browser.call_timeout_s)
-    return SessionParts(ports, outbox, acks, lease, keeper, sender, answers)
+    errands = Errands(
+        jobs=ports.jobs,
+        keeper=keeper,
+        clock=clock,
+        probe_timeout_s=config.probe_timeout_s,
+        tell=tell,
+        on_broken=on_broken,
+        log=log,
+    )
+    return SessionParts(ports, outbox, acks, lease, keeper, sender, answers, errands)

@@ -7,6 +7,7 @@ time. Imports the connection.
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 import orjson
@@ -30,6 +31,8 @@ class StoredMessage:
     body: bytes
     is_deletion: bool
     """A bucket's mark that the key was deleted."""
+    stored_at: datetime
+    """By the server's clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,7 @@ def _stored(msg: Msg) -> StoredMessage:
         subject=headers["Nats-Subject"],
         body=msg.data,
         is_deletion="KV-Operation" in headers or "Nats-Marker-Reason" in headers,
+        stored_at=datetime.fromisoformat(headers["Nats-Time-Stamp"]),
     )
 
 

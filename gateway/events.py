@@ -9,7 +9,7 @@ Owns the subjects' use and the duplicate ids of events. Imports the connection, 
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,13 +18,16 @@ from typing import Any, Final
 import orjson
 from nats.aio.msg import Msg
 
-from actors.errors import InvalidCommand, Unavailable, WafleetError
+from actors.clock import SystemClock
+from actors.errors import InvalidCommand, WafleetError
 from actors.messages.base import encode
 from actors.messages.events import Event, parse_event
 from actors.messages.ids import SessionKey, dedup_id
-from gateway.answers import Refused
+from gateway.answers import Refused, publish_ack
 from gateway.connection import Bus
 from gateway.direct import read_batch
+from gateway.former_sends import former_sends
+from gateway.inbox import Begun, begun
 from gateway.streams import WA_EVENTS, event_subject
 
 _BATCH: Final = 256
@@ -32,7 +35,8 @@ _POLL_S: Final = 30.0
 _LIVE_BUFFER: Final = 10_000
 """Live events that wait for their reader; beyond it the newest are dropped with a warning."""
 _OUTBOX_LIMIT: Final = 1_000
-_OUTBOX_WORKERS: Final = 16
+_OUTBOX_BATCH: Final = 256
+_OUTBOX_LINGER_S: Final = 0.01
 _OUTBOX_TRIES: Final = 5
 
 _log = logging.getLogger("wafleet.nats")
@@ -44,12 +48,22 @@ async def publish_event(bus: Bus, event: Event) -> None:
     Raises:
         Unavailable: JetStream refused or did not answer.
     """
+    outcome = await (await begin_event(bus, event)).outcome()
+    if isinstance(outcome, WafleetError):
+        raise outcome
+
+
+async def begin_event(bus: Bus, event: Event) -> Begun[None]:
+    """Send a ``publish_event`` whose outcome is waited for later."""
+
+    async def judge(msg: Msg) -> None:
+        answer = publish_ack(msg)
+        if isinstance(answer, Refused):
+            raise answer.unavailable(f"event {event.event}")
+
     key = SessionKey(event.tenant_id, event.session_id)
-    answer = await bus.store(
-        event_subject(key, event.event), encode(event), headers={"Nats-Msg-Id": dedup_id(key, event.id)}
-    )
-    if isinstance(answer, Refused):
-        raise answer.unavailable(f"event {event.event}")
+    headers = {"Nats-Msg-Id": dedup_id(key, event.id)}
+    return await begun(bus.begin(event_subject(key, event.event), encode(event), headers=headers), judge)
 
 
 class JetStreamEventSink:
@@ -68,21 +82,29 @@ class JetStreamEventSink:
         page = await read_batch(self._bus, WA_EVENTS, {"multi_last": [event_subject(self._key, ">")], "batch": _BATCH})
         return max((orjson.loads(message.body).get("seq") or 0 for message in page.messages), default=0)
 
+    async def former_sends(self, within_s: float) -> Sequence[float]:
+        """Return how many seconds ago each send of the last ``within_s`` ended at the latest."""
+        return await former_sends(self._bus, self._key, within_s)
+
 
 class EventOutbox:
-    """The gateway's own events (``job.accepted``), published in the background, in no particular order."""
+    """The gateway's own events (``job.accepted``), published in the background.
+
+    Theory of operation. An event waits a moment, so that the reply it belongs to goes out first and events that come
+    close together go out together.
+    """
 
     def __init__(self, bus: Bus, *, limit: int = _OUTBOX_LIMIT) -> None:
         self._bus: Final = bus
         self._queue: Final[asyncio.Queue[Event]] = asyncio.Queue(limit)
-        self._workers: list[asyncio.Task[None]] = []
+        self._worker: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Begin to publish."""
-        self._workers = [asyncio.create_task(self._work()) for _ in range(_OUTBOX_WORKERS)]
+        self._worker = asyncio.create_task(self._work())
 
     async def put(self, event: Event) -> None:
-        """Hand an event over; waits where ``limit`` events are on their way already."""
+        """Hand an event over; waits where ``limit`` events wait already."""
         await self._queue.put(event)
 
     async def close(self, timeout_s: float = 5.0) -> None:
@@ -92,29 +114,35 @@ class EventOutbox:
                 await self._queue.join()
         except TimeoutError:
             _log.warning("%d events of the gateway were not published before its end", self._queue.qsize())
-        for worker in self._workers:
-            worker.cancel()
-        await asyncio.gather(*self._workers, return_exceptions=True)
+        if self._worker is not None:
+            self._worker.cancel()
+            await asyncio.gather(self._worker, return_exceptions=True)
 
     async def _work(self) -> None:
+        clock = SystemClock()
         while True:
-            event = await self._queue.get()
+            batch = [await self._queue.get()]
+            await clock.sleep(_OUTBOX_LINGER_S)
+            while len(batch) < _OUTBOX_BATCH and not self._queue.empty():
+                batch.append(self._queue.get_nowait())
             try:
-                await self._publish(event)
+                await self._publish(batch)
             finally:
-                self._queue.task_done()
+                for _ in batch:
+                    self._queue.task_done()
 
-    async def _publish(self, event: Event) -> None:
-        """Publish one event; each try waits for a lost connection by itself."""
-        error: WafleetError | None = None
+    async def _publish(self, batch: Sequence[Event]) -> None:
+        """Publish events; each try waits for a lost connection by itself."""
+        errors: dict[str, WafleetError] = {}
         for _ in range(_OUTBOX_TRIES):
-            try:
-                await publish_event(self._bus, event)
-            except (Unavailable, InvalidCommand) as exc:
-                error = exc
-            else:
+            publishing = await asyncio.gather(*(begin_event(self._bus, event) for event in batch))
+            outcomes = [await begun_one.outcome() for begun_one in publishing]
+            failed = [(event, error) for event, error in zip(batch, outcomes, strict=True) if error is not None]
+            if not failed:
                 return
-        _log.error("event %s %s is lost after %d tries: %s", event.event, event.id, _OUTBOX_TRIES, error)
+            batch, errors = [event for event, _ in failed], {event.id: error for event, error in failed}
+        for event in batch:
+            _log.error("event %s %s is lost after %d tries: %s", event.event, event.id, _OUTBOX_TRIES, errors[event.id])
 
 
 @asynccontextmanager

@@ -10,8 +10,12 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from typing import Final
 
 from actors.messages.jobs import LANES, Job, LaneName
+
+MAX_LANE_BYTES: Final = 8 * 2**20
+"""Files in jobs that a lane's window may hold; one job is always held, whatever it weighs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +27,12 @@ class Held:
     job: Job
     expires_at: float
     """Monotonic moment after which no attempt begins."""
+
+    @property
+    def weight(self) -> int:
+        """Roughly the bytes it takes: only a file in the job itself counts."""
+        content = self.job.content
+        return len(content.data or "") if content.kind == "media" else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +52,21 @@ class _Lane:
     behind: bool = True
     """Whether the log may hold more behind the cursor."""
     reading: bool = False
+    weight: int = 0
+    """Of all jobs in the window."""
+
+    def has_room(self, limit: int) -> bool:
+        """Whether the window has run down to half."""
+        return len(self.window) <= limit // 2 and self.weight <= MAX_LANE_BYTES // 2
+
+    def take(self, held: Held) -> bool:
+        """Add the next job; False if it is too heavy for now."""
+        if self.window and self.weight + held.weight > MAX_LANE_BYTES:
+            return False
+        self.window.append(held)
+        self.weight += held.weight
+        self.cursor = held.seq
+        return True
 
 
 class Mailbox:
@@ -64,7 +89,7 @@ class Mailbox:
         """
         due = []
         for name, lane in self._lanes.items():
-            if lane.behind and not lane.reading and len(lane.window) <= self._limit // 2:
+            if lane.behind and not lane.reading and lane.has_room(self._limit):
                 lane.reading, lane.behind = True, False
                 due.append(Read(name, lane.cursor, self._limit - len(lane.window)))
         return due
@@ -74,8 +99,10 @@ class Mailbox:
         lane = self._lanes[read.lane]
         lane.reading = False
         lane.behind = lane.behind or len(jobs) >= read.limit
-        lane.window.extend(held for held in jobs if held.seq > lane.cursor)
-        lane.cursor = max(lane.cursor, *(held.seq for held in jobs)) if jobs else lane.cursor
+        for held in jobs:
+            if held.seq > lane.cursor and not lane.take(held):
+                lane.behind = True
+                return
 
     def read_failed(self, lane: LaneName) -> None:
         """Note that a read gave no answer; the lane is read again after the next wake-up."""
@@ -98,7 +125,9 @@ class Mailbox:
 
     def remove(self, held: Held) -> None:
         """Drop a finished job."""
-        self._lanes[held.job.lane].window.remove(held)
+        lane = self._lanes[held.job.lane]
+        lane.window.remove(held)
+        lane.weight -= held.weight
 
     def __len__(self) -> int:
         return sum(len(lane.window) for lane in self._lanes.values())

@@ -139,7 +139,9 @@ class SessionCore:
     ) -> None:
         """Take a command, or a refusal of our own."""
         match item:
-            case signals.Start():
+            case signals.Start(sends):
+                for sent_at in sorted(sends):
+                    self.dispatcher.window.count(sent_at)
                 self._read_at = now + self._poll_every_s
                 self._machine.apply(Cause(Input.START), now)
             case signals.Stop():

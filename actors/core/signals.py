@@ -22,6 +22,9 @@ from actors.messages.jobs import LaneName
 class Start:
     """Open the browser."""
 
+    sends: Sequence[float] = ()
+    """Monotonic moments at which former owners sent, as far as the rate window reaches back."""
+
 
 @dataclass(frozen=True, slots=True)
 class Stop:

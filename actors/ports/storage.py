@@ -78,6 +78,13 @@ class EventSink(Protocol):
         """Return the highest ``seq`` stored for this session, 0 if none: a new owner goes on from it."""
         ...
 
+    async def former_sends(self, within_s: float) -> Sequence[float]:
+        """Return how many seconds ago, by the store's clock, each send of the last ``within_s`` ended at the latest.
+
+        Asked once by a new owner, after it raised the epoch: the rate window goes on where the former owner left it.
+        """
+        ...
+
 
 class StatusBoard(Protocol):
     """``wa_status`` of one session: what gateways answer from."""

@@ -173,6 +173,7 @@ async def test_without_a_connection_nothing_begins(staged: Staged) -> None:
     ports = FakePorts(unreachable=True)
     stage = await staged(ports)
     assert await stage.ended() == Ended("stopped", "unavailable")
+    assert (stage.state, stage.actor.status().reason) == ("stopped", "unavailable")
 
 
 async def test_a_bug_inside_ends_the_session_as_failed_and_says_so(

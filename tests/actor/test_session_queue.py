@@ -148,3 +148,26 @@ async def test_the_queue_survives_a_stop(staged: Staged) -> None:
     second: Stage = await staged(ports)
     await second.clock.advance(1)
     assert ports.whatsapp.accepted == ids(jobs)
+
+
+async def test_a_restarted_session_goes_on_with_the_window_of_the_former_one(staged: Staged) -> None:
+    ports = FakePorts()
+    first = await staged(ports, desired=limit(2, 60_000))
+    await first.submit()
+    await first.clock.advance(20)
+    await first.submit(2)
+    await first.actor.drain()
+    second = await staged(ports, desired=limit(2, 60_000))
+    await second.clock.advance(39)
+    assert len(ports.whatsapp.accepted) == 2
+    await second.clock.advance(1)
+    assert len(ports.whatsapp.accepted) == 3
+
+
+async def test_a_window_that_can_not_be_read_delays_the_start(staged: Staged) -> None:
+    ports = FakePorts()
+    ports.events.fail_next.append("former_sends")
+    stage = await staged(ports)
+    assert (stage.state, ports.browser.attempts) == ("starting", 0)
+    await stage.clock.advance(1)
+    assert stage.state == "ready"

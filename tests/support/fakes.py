@@ -359,6 +359,7 @@ class FakePorts:
 
     def __post_init__(self) -> None:
         self.browser = FakeBrowser(self.clock, self.whatsapp)
+        self.events.clock = self.clock.now
 
     def all_down(self, *, down: bool) -> None:
         """Let NATS be away, or come back."""

@@ -3,9 +3,11 @@
 import itertools
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 
+from actors.core.former_sends import Told, ends_of_attempts
 from actors.errors import Unavailable
-from actors.messages.events import Event
+from actors.messages.events import Event, JobEvent
 from actors.messages.jobs import LANES, Job, JobRecord, LaneName
 from actors.messages.records import LeaseRecord, ProfileHead
 from actors.messages.replies import SessionStatus
@@ -106,6 +108,8 @@ class MemoryEvents(Store):
         super().__init__()
         self.published: list[Event] = []
         self.repeats: list[Event] = []
+        self.clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+        """The store's clock."""
 
     async def publish(self, event: Event) -> None:
         self.reach("publish")
@@ -115,6 +119,18 @@ class MemoryEvents(Store):
     async def last_seq(self) -> int:
         self.reach("last_seq")
         return max((event.seq or 0 for event in self.published), default=0)
+
+    async def former_sends(self, within_s: float) -> Sequence[float]:
+        self.reach("former_sends")
+        now = self.clock()
+        told = [
+            Told(event.data.job_id, event.data.attempt, age_s, event.event != "job.sending")
+            for event in self.published
+            if isinstance(event, JobEvent)
+            and event.event not in {"job.accepted", "job.rejected"}
+            and (age_s := max(0.0, (now - event.time).total_seconds())) <= within_s
+        ]
+        return ends_of_attempts(told)
 
     def names(self) -> list[str]:
         """Names of all events, in order."""

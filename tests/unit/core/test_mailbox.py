@@ -1,7 +1,7 @@
 import pytest
 
-from actors.core.mailbox import Mailbox, Read
-from actors.messages.jobs import LANES
+from actors.core.mailbox import MAX_LANE_BYTES, Mailbox, Read
+from actors.messages.jobs import LANES, MediaContent
 from tests.unit.core.jobs import held
 
 
@@ -99,3 +99,22 @@ def test_expired_jobs_are_found_wherever_they_stand() -> None:
     assert mailbox.expired(6, frozenset({2})) is None
     assert mailbox.next_expiry(frozenset({2})) == 7
     assert Mailbox(4).next_expiry(frozenset()) is None
+
+
+def test_files_in_jobs_are_bounded_by_their_weight_but_one_job_is_always_held() -> None:
+    half = MediaContent(data="A" * (MAX_LANE_BYTES // 2))
+    heavy = [
+        held(1, content=MediaContent(data="A" * (MAX_LANE_BYTES + 4))),
+        *(held(n, content=half) for n in (2, 3, 4)),
+    ]
+    mailbox = Mailbox(8)
+    mailbox.put(Read("normal", 0, 8), heavy)
+    assert len(mailbox) == 1
+    assert Read("normal", 1, 7) not in mailbox.reads()
+    mailbox.remove(heavy[0])
+    assert mailbox.reads() == [Read("normal", 1, 8)]
+    mailbox.put(Read("normal", 1, 8), heavy[1:])
+    assert len(mailbox) == 2
+    assert mailbox.reads() == []
+    mailbox.remove(heavy[1])
+    assert mailbox.reads() == [Read("normal", 3, 7)]

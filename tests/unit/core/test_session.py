@@ -128,6 +128,12 @@ def test_a_link_without_a_number_is_a_link() -> None:
     assert (talk.state, talk.core.wid) == (State.SYNCING, None)
 
 
+def test_sends_of_former_owners_fill_the_window() -> None:
+    talk = Talk(signals.Start((95.0, 90.0)), *READY[1:])
+    state = talk.core.dispatcher.window.state(talk.now)
+    assert (state.remaining, state.reset_at) == (18, 150)
+
+
 # --- deadlines ----------------------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,98 @@
+"""Short work beside the loop: reading the job log, probing the page. Each errand ends in one input for the core.
+
+Few run at once: one read a lane, one probe. What escapes an errand is a bug; it is told to whoever sent it.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from actors.core import signals
+from actors.core.facts import BrowserEnded, PageEnded
+from actors.core.mailbox import Held, Read
+from actors.core.signals import SessionInput
+from actors.deadlines import cancel, within
+from actors.errors import BrowserGone, PageCrashed, PageUnresponsive, Unavailable
+from actors.page_keeper import PageKeeper
+from actors.ports import Clock, JobLog, Page
+
+
+class Errands:
+    """Runs the errands of one session."""
+
+    def __init__(
+        self,
+        *,
+        jobs: JobLog,
+        keeper: PageKeeper,
+        clock: Clock,
+        probe_timeout_s: float,
+        tell: Callable[[SessionInput], None],
+        on_broken: Callable[[], None],
+        log: logging.LoggerAdapter[logging.Logger],
+    ) -> None:
+        self._jobs = jobs
+        self._keeper = keeper
+        self._clock = clock
+        self._probe_timeout_s = probe_timeout_s
+        self._tell = tell
+        self._on_broken = on_broken
+        self._log = log
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._probing = False
+
+    def send(self, errand: Coroutine[Any, Any, None]) -> None:
+        """Let an errand run; a bug in it is logged and told."""
+        task = asyncio.create_task(errand)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def read(self, read: Read) -> None:
+        """Read jobs from the log."""
+        self.send(self._read(read))
+
+    def probe(self) -> None:
+        """Make a round trip through the page, unless one is under way."""
+        page = self._keeper.page
+        if page and not self._probing:
+            self._probing = True
+            self.send(self._probe(page))
+
+    async def close(self) -> None:
+        """End all errands."""
+        await cancel(*self._tasks)
+
+    async def _read(self, read: Read) -> None:
+        try:
+            stored = await self._jobs.read(read.lane, read.after_seq, read.limit)
+        except Unavailable as exc:
+            self._log.info("Jobs not read: %s", exc)
+            self._tell(signals.ReadFailed(read.lane))
+            return
+        # Deadlines are monotonic inside a process: a step of the machine's clock must not expire a queue.
+        offset = self._clock.monotonic() - self._clock.now().timestamp()
+        jobs = [Held(found.seq, found.job, found.job.expires_at.timestamp() + offset) for found in stored]
+        self._tell(signals.JobsRead(read, jobs))
+
+    async def _probe(self, page: Page) -> None:
+        number = self._keeper.page_number
+        try:
+            vitals = await within(self._clock, self._probe_timeout_s, page.probe())
+            found: SessionInput = signals.Probed(vitals.ready, f"probe: socket {vitals.socket_state}")
+        except (PageUnresponsive, TimeoutError):
+            found = signals.PageSilent("probe_timeout")
+        except PageCrashed as exc:
+            found = PageEnded(exc.code)
+        except BrowserGone as exc:
+            found = BrowserEnded(exc.code)
+        finally:
+            self._probing = False
+        if number == self._keeper.page_number:
+            self._tell(found)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            self._log.error("Broken in %s", task.get_name(), exc_info=error)
+            self._on_broken()
