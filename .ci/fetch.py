@@ -79,6 +79,7 @@ def _obtain_browser() -> Path:
         ("what is installed", None),
         ("Playwright's own headless shell", _install_with_playwright),
         ("the system's package", _install_with_apt),
+        ("the system libraries that Playwright's needs", _install_libraries),
     ):
         if install is not None:
             sys.stdout.write(f"set-up: no browser that starts, trying {source}\n")
@@ -95,14 +96,18 @@ def _obtain_browser() -> Path:
 
 
 def _install_with_playwright() -> None:
-    system_libraries = ["--with-deps"] if _may_install() else []
-    _try([sys.executable, "-m", "playwright", "install", *system_libraries, "--only-shell", "chromium"])
+    _try([sys.executable, "-m", "playwright", "install", "--only-shell", "chromium"])
 
 
 def _install_with_apt() -> None:
     if _may_install():
         _try(["apt-get", "update", "-qq"])
         _try(["apt-get", "install", "-y", "-qq", "--no-install-recommends", "chromium-headless-shell"])
+
+
+def _install_libraries() -> None:
+    if _may_install():
+        _try([sys.executable, "-m", "playwright", "install-deps", "chromium"])
 
 
 def _may_install() -> bool:
@@ -117,8 +122,10 @@ def _run(command: Sequence[str], *, cwd: Path) -> None:
 
 def _try(command: Sequence[str]) -> None:
     """Run a command whose success is judged by what is there afterwards."""
-    if subprocess.run(command, check=False).returncode:
-        sys.stdout.write(f"set-up: `{' '.join(command)}` failed\n")
+    done = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode:
+        last = (done.stdout.strip().splitlines() or ["no output"])[-1]
+        sys.stdout.write(f"set-up: `{' '.join(command)}` failed: {last}\n")
 
 
 if __name__ == "__main__":
