@@ -74,7 +74,10 @@ class JobStore:
         for _ in range(_MAX_TRIES):
             record = new_record(job)
             publishing, creating = await self._jobs.begin(job), await self._records.begin_create(record)
-            published, created = await publishing.outcome(), await creating.outcome()
+            created, published = (
+                await creating.outcome(),
+                await publishing.outcome(),
+            )  # the later one first: one wake-up
             if isinstance(published, WafleetError):
                 earlier = await self._refused(job, record, published, created)
                 return Stored(earlier, duplicate=True)
