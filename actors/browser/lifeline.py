@@ -23,14 +23,16 @@ _PAGE_GONE: Final = (
     "Page crashed",
 )
 """Wordings of Playwright 1.65 for a page that crashed or loaded itself anew under a call."""
-_END_GRACE_S: Final = 0.5
-"""A closed target raises before the event that says whether page or browser ended (65 ms, measured)."""
+_END_GRACE_S: Final = 2.0
+"""A closed target raises before the event that says what ended: 65 ms for a browser (measured); a killed driver closes
+its pipe some time before its process is gone, longer on a busy machine."""
 
 
 class Lifeline:
     """The life of one page, as its calls see it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, end_grace_s: float = _END_GRACE_S) -> None:
+        self._end_grace_s = end_grace_s
         self._ended: asyncio.Future[PageFailure] = asyncio.get_running_loop().create_future()
 
     @property
@@ -89,7 +91,7 @@ class Lifeline:
             raise PageUnresponsive(f"{what}: {_first_line(exc)}", {"call": what}) from exc
 
     async def _closed(self, what: str, exc: Exception) -> PageFailure:
-        await asyncio.wait({self._ended}, timeout=_END_GRACE_S)
+        await asyncio.wait({self._ended}, timeout=self._end_grace_s)
         return self.failure or PageCrashed(f"{what}: the page was closed under the call ({_first_line(exc)})")
 
 

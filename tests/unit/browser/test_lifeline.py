@@ -57,7 +57,7 @@ async def test_an_end_reaches_calls_in_flight_and_later_ones() -> None:
 )
 async def test_playwrights_errors_are_translated(error: Error, failure: type[PageFailure]) -> None:
     with pytest.raises(failure, match="call: "):
-        await Lifeline().call("call", raising(error), 1)
+        await Lifeline(end_grace_s=0.01).call("call", raising(error), 1)
 
 
 async def test_a_closed_target_waits_for_the_name_of_its_end() -> None:
