@@ -141,6 +141,18 @@ async def test_logout_calls_a_send_that_hangs_unconfirmed(staged: Staged) -> Non
     assert stage.record(job).status == "unconfirmed"
 
 
+async def test_logout_does_not_end_a_job_that_only_shares_a_refused_key(staged: Staged) -> None:
+    stage = await staged()
+    (sent,) = await stage.submit()
+    await stage.ask(SessionPause())
+    stage.ports.jobs.store(sent.model_copy(update={"body_hash": "another"}))
+    await stage.ask(SessionLogout())
+    await stage.ended()
+    assert stage.record(sent).status == "sent"
+    assert stage.ports.jobs.jobs == {}
+    assert stage.ports.events.repeats == []
+
+
 async def test_a_logout_that_the_page_does_not_answer_still_ends(staged: Staged) -> None:
     stage = await staged()
     stage.browser.page.wedged = True

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from actors.core.attempts import cancelled, settled
-from actors.messages.commands import RateLimitQuery, SessionPause, SessionResume
+from actors.lease_keeper import LeaseKeeper
+from actors.messages.commands import RateLimitQuery, SessionPause, SessionRestart, SessionResume
 from actors.messages.jobs import Job, LaneName, MediaContent
 from actors.messages.replies import RateLimitReply
 from actors.ports import Chat
@@ -355,3 +356,42 @@ async def test_a_new_owner_repeats_what_the_former_one_did_not_send(staged: Stag
     await second.clock.advance(5)
     assert [(attempt.n, attempt.epoch) for attempt in second.record(job).attempts] == [(1, 1), (2, 2)]
     assert ports.whatsapp.accepted == [job.message_id]
+
+
+async def test_a_job_that_expires_while_it_is_made_ready_is_not_sent(
+    staged: Staged, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = await staged()
+    resolve = FakePage.resolve
+
+    async def resolve_slowly(page: FakePage, address: str) -> Chat:
+        await stage.clock.sleep(8)
+        return await resolve(page, address)
+
+    monkeypatch.setattr(FakePage, "resolve", resolve_slowly)
+    (job,) = await stage.submit(expires_in_s=5)
+    await stage.clock.advance(8)
+    assert (stage.record(job).status, stage.record(job).attempts) == ("expired", ())
+    assert stage.whatsapp.accepted == []
+
+
+async def test_a_lease_that_ends_while_the_attempt_is_written_down_stops_the_call(
+    staged: Staged, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = await staged()
+    answers = [True, False]
+    monkeypatch.setattr(LeaseKeeper, "may_send", lambda _: answers.pop(0) if answers else False)
+    (job,) = await stage.submit()
+    await stage.clock.advance(3)
+    assert len(stage.record(job).attempts) == 1
+    assert "send" not in stage.browser.page.calls
+
+
+async def test_a_restart_ends_a_send_that_hangs_and_repeats_it_with_the_same_id(staged: Staged) -> None:
+    stage = await staged()
+    stage.browser.plan("hang")
+    (job,) = await stage.submit()
+    await stage.ask(SessionRestart())
+    await stage.clock.advance(1)
+    assert stage.whatsapp.accepted == [job.message_id]
+    assert [attempt.n for attempt in stage.record(job).attempts] == [1, 2]
