@@ -124,8 +124,9 @@ def _try(command: Sequence[str]) -> None:
     """Run a command whose success is judged by what is there afterwards."""
     done = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode:
-        last = (done.stdout.strip().splitlines() or ["no output"])[-1]
-        sys.stdout.write(f"set-up: `{' '.join(command)}` failed: {last}\n")
+        lines = done.stdout.strip().splitlines() or ["no output"]
+        why = next((line for line in reversed(lines) if line.startswith(("Error", "E:"))), lines[-1])
+        sys.stdout.write(f"set-up: `{' '.join(command)}` failed: {why}\n")
 
 
 if __name__ == "__main__":

@@ -86,8 +86,8 @@ async def _run_tour(output: Output, located: Located, sessions_path: Path) -> To
 
 
 def _summarise(output: Output, tour: Tour, *, started_s: float, began: float) -> None:
-    rows = [("[green]✓[/green]", "Everything started", "", f"{started_s:.1f} s")]
+    rows = [("[green]✓[/green]", "starting everything", "", f"{started_s:.1f} s")]
     rows += [("[green]✓[/green]", escape(title), escape(note), f"{took:.1f} s") for title, took, note in tour.times]
-    rows.append(("", "[bold]In all[/bold]", "", f"[bold]{time.monotonic() - began:.1f} s[/bold]"))
+    rows.append(("", "[bold]in all[/bold]", "", f"[bold]{time.monotonic() - began:.1f} s[/bold]"))
     output.say("")
-    output.table("", "what was shown", "", "time", rows=rows)
+    output.table("", "shown", "", "took", rows=rows)

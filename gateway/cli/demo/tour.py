@@ -76,7 +76,9 @@ class Tour:
     # --- linking ----------------------------------------------------------------------------------------------------
 
     async def _link(self) -> None:
-        async with self._step("Two tenants link a session each: acme by QR, globex by code"):
+        async with self._step(
+            "linking by QR and by code", "Two tenants link a session each: acme by QR, globex by code"
+        ):
             await asyncio.gather(self._link_by_qr(self.acme), self._link_by_code(self.globex))
             self._note = "both ready"
 
@@ -107,7 +109,10 @@ class Tour:
     # --- sending ----------------------------------------------------------------------------------------------------
 
     async def _send_all_kinds(self) -> None:
-        async with self._step("Text, media and location through the queue, and one message past it"):
+        async with self._step(
+            "text, media, location, a direct message",
+            "Text, media and location through the queue, and one message past it",
+        ):
             client, to = self.acme.client, self.people
             mark = self.acme.watch.mark()
             text = await self._queued("text", client.send_text(SESSION, to[0], "Hello from wafleet!"))
@@ -161,7 +166,7 @@ class Tour:
     async def _fill_the_window(self) -> None:
         span_s = WINDOW.window_ms / 1000
         title = f"{_BURST} messages at once into a window of {WINDOW.max_messages} per {span_s:g} s: the queue waits"
-        async with self._step(title):
+        async with self._step("a full rate window", title):
             client = self.acme.client
             replies = await asyncio.gather(
                 *(client.send_text(SESSION, self.people[n % len(self.people)], f"Burst {n}") for n in range(_BURST))
@@ -192,7 +197,9 @@ class Tour:
     # --- the crash --------------------------------------------------------------------------------------------------
 
     async def _lose_a_browser(self) -> None:
-        async with self._step("kill -9 of acme's browser: the session reconnects by itself, nothing is lost"):
+        async with self._step(
+            "kill -9 of a browser", "kill -9 of acme's browser: the session reconnects by itself, nothing is lost"
+        ):
             watch = self.acme.watch
             mark = watch.mark()
             process = find_browser_process(self.sessions_path / "acme" / SESSION)
@@ -213,7 +220,7 @@ class Tour:
     # --- the truth --------------------------------------------------------------------------------------------------
 
     async def _check_truth(self) -> None:
-        async with self._step("What WhatsApp's server saw: each message exactly once"):
+        async with self._step("what WhatsApp's server saw", "What WhatsApp's server saw: each message exactly once"):
             log = await self.phone.sent()
             wrong = discrepancies(self._jobs, log)
             if wrong:
@@ -224,12 +231,12 @@ class Tour:
     # --- telling ----------------------------------------------------------------------------------------------------
 
     @asynccontextmanager
-    async def _step(self, title: str) -> AsyncIterator[None]:
+    async def _step(self, name: str, title: str) -> AsyncIterator[None]:
         self.output.people.print(Rule(f"[bold]{len(self.times) + 1}. {title}[/bold]", align="left"))
         self._note = ""
         began = time.monotonic()
         yield
-        self.times.append((title, time.monotonic() - began, self._note))
+        self.times.append((name, time.monotonic() - began, self._note))
 
     def _tell(self, text: str) -> None:
         self.output.say(f"   {text}")

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
 
 from simulator.client import SentMessage
 
@@ -34,9 +33,3 @@ def fullest_window(log: Iterable[SentMessage], wid: str, window_s: float) -> int
     """Return the most messages of one account within any span of the window's length, by the server's clock."""
     times = sorted(entry.at for entry in log if entry.wid == wid)
     return max((sum(start <= time < start + window_s for time in times) for start in times), default=0)
-
-
-def longest_pause(log: Iterable[SentMessage], wid: str) -> float:
-    """Return the longest time in which an account sent nothing."""
-    times = sorted(entry.at for entry in log if entry.wid == wid)
-    return max((later - earlier for earlier, later in pairwise(times)), default=0.0)
