@@ -9,6 +9,7 @@ Imports intake, storing, queries and events.
 """
 
 import logging
+import secrets
 from typing import Final, Protocol
 
 from ulid import ULID
@@ -122,7 +123,6 @@ class Sends:
         )
 
     def _job(self, key: SessionKey, command: SendCommand) -> Job:
-        request_id = str(ULID())
-        return job_of(
-            key, command, now=self._clock.now(), fresh_id=request_id, request_id=request_id, queue=self._queue
-        )
+        fresh_id = "" if command.idempotency_key else str(ULID())
+        request_id = secrets.token_hex(8)
+        return job_of(key, command, now=self._clock.now(), fresh_id=fresh_id, request_id=request_id, queue=self._queue)

@@ -25,6 +25,7 @@ _MAX_LINE_BYTES: Final = 1 << 20
 """An INFO line lists a cluster's servers; anything longer than this is no protocol line."""
 _MAX_UNREAD_BYTES: Final = 1 << 18
 """Written and not yet taken by the peer; beyond it nats-py's own way holds publishers back."""
+_CLOSE_TIMEOUT_S: Final = 1.0
 _MSG_PARTS: Final = 4
 _HMSG_PARTS: Final = 5
 
@@ -115,6 +116,15 @@ class WireClient(Client):
         if self._pending_data_size and self.is_connected and self._transport:
             pending, self._pending, self._pending_data_size = self._pending, [], 0
             self._transport.writelines(pending)
+
+    async def close(self) -> None:
+        """Close; a peer that takes nothing any more goes without the last messages (nats-py would wait for it)."""
+        try:
+            async with asyncio.timeout(_CLOSE_TIMEOUT_S):
+                await super().close()
+        except TimeoutError:
+            if isinstance(self._transport, TcpTransport) and self._transport._io_writer is not None:  # noqa: SLF001
+                self._transport._io_writer.transport.abort()  # noqa: SLF001 - no public way
 
     async def _process_headers(self, headers: bytes) -> dict[str, str] | None:
         """Read headers; a block that makes no sense counts as none (nats-py raises in its read loop)."""

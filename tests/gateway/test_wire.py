@@ -1,0 +1,120 @@
+"""The client beneath every connection: protocol lines in any pieces, and peers that are no good."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from nats.errors import ProtocolError
+
+from gateway.wire import LineParser, WireClient
+from tests.support.waiting import eventually
+
+
+class Heard:
+    """Stands in for the client: writes down what the parser hands over."""
+
+    def __init__(self) -> None:
+        self.told: list[Any] = []
+
+    async def _process_msg(self, *message: object) -> None:
+        self.told.append(message)
+
+    async def _process_ping(self) -> None:
+        self.told.append("ping")
+
+    async def _process_pong(self) -> None:
+        self.told.append("pong")
+
+    async def _process_err(self, text: str) -> None:
+        self.told.append(text)
+
+    async def _process_info(self, info: dict[str, Any]) -> None:
+        self.told.append(info)
+
+
+STREAM = (
+    b'INFO {"server_id":"x"}\r\nPING\r\nPONG\r\n+OK\r\n'
+    b"MSG a.b 1 0\r\n\r\n"
+    b"MSG a.b 12 reply.to 5\r\nhel\r\n\r\n"
+    b"MSG a\x0bb\rc 1 re\x0cply 2\r\n\xff\xfe\r\n"
+    b"HMSG a.b 3 14 19\r\nNATS/1.0\r\nA:\r\nworld\r\n"
+    b"HMSG a.b 3 reply 12 12\r\nNATS/1.0\r\n\r\n\r\n"
+    b"-ERR 'Permissions Violation'\r\n"
+)
+MESSAGES: list[Any] = [
+    {"server_id": "x"},
+    "ping",
+    "pong",
+    (1, b"a.b", b"", b"", b""),
+    (12, b"a.b", b"reply.to", b"hel\r\n", b""),
+    (1, b"a\x0bb\rc", b"re\x0cply", b"\xff\xfe", b""),
+    (3, b"a.b", b"", b"world", b"NATS/1.0\r\nA:\r\n"),
+    (3, b"a.b", b"reply", b"", b"NATS/1.0\r\n\r\n"),
+    "'permissions violation'",
+]
+
+
+@given(cuts=st.sets(st.integers(0, len(STREAM))))
+async def test_messages_come_whole_whatever_pieces_their_bytes_come_in(cuts: set[int]) -> None:
+    heard = Heard()
+    parser = LineParser(heard)  # type: ignore[arg-type] # as much of a client as a parser sees
+    edges = [0, *sorted(cuts), len(STREAM)]
+    for start, end in pairwise(edges):
+        await parser.parse(STREAM[start:end])
+    assert heard.told == MESSAGES
+
+
+@pytest.mark.parametrize(
+    "line", [b"HELLO", b"MSG a", b"MSG a x 1", b"MSG a 1 2 3 4", b"HMSG a 1 2", b"HMSG a 1 x 2", b"", b"x" * 2_000_000]
+)
+async def test_what_is_no_protocol_is_said_so(line: bytes) -> None:
+    parser = LineParser(Heard())  # type: ignore[arg-type] # as above
+    with pytest.raises(ProtocolError):
+        await parser.parse(line + b"\r\n" if len(line) < 1_000_000 else line)
+
+
+@pytest.fixture
+async def deaf_server() -> AsyncIterator[str]:
+    """A NATS server that greets and answers the first PING, then reads no more."""
+    over = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b'INFO {"server_id":"deaf","max_payload":1048576,"headers":true}\r\n')
+        heard = b""
+        while b"PING\r\n" not in heard:
+            heard += await reader.read(1_000)
+        writer.write(b"PONG\r\n")
+        await over.wait()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, limit=1_000)
+    yield f"nats://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    over.set()
+    server.close()
+    await server.wait_closed()
+
+
+async def test_a_peer_that_reads_nothing_holds_publishers_back(deaf_server: str) -> None:
+    client = WireClient()
+    await client.connect(deaf_server, allow_reconnect=False, flush_timeout=0.5)
+    enough = asyncio.Event()
+    flood = asyncio.create_task(_flood(client, enough))
+    try:
+        await eventually(lambda: client.pending_data_size > 1_000_000, within_s=5)
+        _, unfinished = await asyncio.wait({flood}, timeout=0.3)
+        assert unfinished
+        writer = client._transport._io_writer  # type: ignore[union-attr]
+        assert writer.transport.get_write_buffer_size() + client.pending_data_size < 8_000_000
+    finally:
+        enough.set()  # nats-py swallows a cancellation while it flushes
+        await flood
+        await client.close()
+
+
+async def _flood(client: WireClient, enough: asyncio.Event) -> None:
+    while not enough.is_set():
+        await client.publish("a.b", bytes(10_000))
