@@ -4,12 +4,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from actors.messages.commands import Command, SessionStatusQuery
 from actors.messages.replies import ErrorBody, Reply
 from actors.ports import Ended, Heartbeat
-from actors.processes import SessionProcess
+from actors.processes import SessionProcess, give_back_memory
 
 ROOT = Path(__file__).resolve().parents[2]
 BROKEN_SUPERVISOR = """
@@ -89,3 +90,12 @@ def test_the_process_of_a_broken_supervisor_ends_so_that_ray_restarts_it() -> No
     )
     assert ended.returncode == 1
     assert "ValueError: a bug" in ended.stderr
+
+
+def test_what_was_freed_goes_back_to_the_system() -> None:
+    give_back_memory()
+    blocks = [bytes(1_000) for _ in range(50_000)]
+    before = psutil.Process().memory_info().rss
+    del blocks
+    assert give_back_memory()
+    assert psutil.Process().memory_info().rss < before - 20_000_000
