@@ -102,6 +102,8 @@ def describe(event: Event) -> str:
     """Return one line of markup about an event."""
     data: dict[str, Any] = event.data.model_dump(mode="json", exclude_none=True)
     shown = ("state", "reason", "reconnect_attempt", "code", "job_id", "to", "message_id", "ack_name", "error")
+    if error := data.get("error"):
+        data["error"] = f"{error['code']} ({error['message']})"
     told = " ".join(f"{key}={escape(str(data[key]))}" for key in shown if data.get(key))
     *_, last = event.event.split(".")
     name = coloured(last) if "message." in event.event or "session." in event.event else escape(last)

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from rich.markup import escape
@@ -19,10 +19,15 @@ from gateway.up.running import Interrupted, run_stack
 from gateway.up.stack import Moment, Plan
 from gateway.up.state import Located
 
+_SIMULATOR_PORT: Final = 8085
+
 
 def up(
     *,
     simulator: Annotated[bool, typer.Option("--simulator", help="Add a simulated WhatsApp and use it.")] = False,
+    simulator_port: Annotated[
+        int, typer.Option(min=0, max=65_535, help="Port of the simulator; a free one where it is in use.")
+    ] = _SIMULATOR_PORT,
     knobs: Annotated[
         list[str] | None, typer.Option("--simulator-set", help="A setting of the simulator, as name=json.")
     ] = None,
@@ -46,6 +51,7 @@ def up(
             simulator_knobs=tuple(knobs or ()),
             nats_port=nats_port,
             dashboard_port=dashboard_port,
+            simulator_port=simulator_port,
             on_line=None if as_json else output.plain,
         )
         progress = StartProgress(output)

@@ -29,6 +29,7 @@ from gateway.settings import Settings
 from gateway.up.children import Child, PartFailed
 from gateway.up.descendants import reap_orphans
 from gateway.up.nats_server import NatsServer
+from gateway.up.ports import choose_port
 from gateway.up.ray_head import DRIVER_ENVIRONMENT, RayHead, python_path
 from gateway.up.state import Located, find_located, forget_located, write_located
 from gateway.up.worker_logs import WorkerLogs
@@ -62,11 +63,12 @@ class Plan:
     simulator: bool = False
     nats_port: int = 0
     dashboard_port: int = 0
+    simulator_port: int = 0
     """Preferred ports: one that is in use is replaced by a free one, 0 by any."""
     simulator_knobs: tuple[str, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
     """Further variables for the gateway, and through it for the sessions."""
-    gateway_command: tuple[str, ...] = (sys.executable, "-m", "gateway.main", "--drain-fleet")
+    gateway_command: tuple[str, ...] = (sys.executable, "-m", "gateway.main")
     on_line: Callable[[str], None] | None = None
     """Told of what gateway, supervisor and sessions log."""
 
@@ -192,7 +194,15 @@ class Stack:
         options = [text for knob in self._plan.simulator_knobs for text in ("--set", knob)]
         self._simulator = Child(
             "simulator",
-            [sys.executable, "-m", "simulator", "--port", "0", "--json", *options],
+            [
+                sys.executable,
+                "-m",
+                "simulator",
+                "--port",
+                str(choose_port(self._plan.simulator_port)),
+                "--json",
+                *options,
+            ],
             log=self._plan.state / "logs" / "simulator.log",
             environment={"PYTHONPATH": python_path()},
         )
@@ -215,7 +225,8 @@ class Stack:
         }
         self._gateway = Child(
             "gateway",
-            self._plan.gateway_command,
+            # A fleet on our own Ray ends with it, so in order; one on another's lives on.
+            [*self._plan.gateway_command, *(() if self._ray is None else ("--drain-fleet",))],
             log=self._plan.state / "logs" / "gateway.log",
             environment=environment,
             on_line=self._plan.on_line,

@@ -37,7 +37,18 @@ class Up:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def up(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Up]:
     run, folder = Run(), tmp_path_factory.mktemp("up")
-    command = (WAFLEET, "up", "--simulator", "--json", "--nats-port", "0", "--dashboard-port", "0")
+    command = (
+        WAFLEET,
+        "up",
+        "--simulator",
+        "--json",
+        "--nats-port",
+        "0",
+        "--dashboard-port",
+        "0",
+        "--simulator-port",
+        "0",
+    )
     without = {"NATS_URL": "", "RAY_ADDRESS": "", "WAFLEET_MAX_SESSIONS": "2"}
     async with Program(*command, env={**run.env, **without}, cwd=folder, stop_s=60) as program:
         yield Up(program, run, folder, json.loads(await program.line(r"^\{", within_s=120)))
