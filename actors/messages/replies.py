@@ -73,7 +73,7 @@ class RateLimitReply(Message):
 
     remaining: int
     reset_in_ms: int
-    """Time until the window has room again, 0 while it has."""
+    """Time until ``remaining`` grows (so, when limited, until there is room); 0 while nothing is counted."""
     is_limited: bool
     max_messages: int
     window_ms: int
