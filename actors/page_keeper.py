@@ -90,14 +90,17 @@ class PageKeeper:
         """Pages of all earlier browsers of this owner."""
         self._closing: Page | None = None
         self.page: Page | None = None
-        self.generation = ""
-        """Id of the profile's content."""
         self.epoch = 0
 
     @property
     def page_number(self) -> int:
         """Count of page loads in the owner's life."""
         return self._earlier_pages + (self.page.page_number if self.page else 0)
+
+    @property
+    def generation(self) -> str:
+        """Id of the profile's content; asked anew each time, since a login's end renews it under a running browser."""
+        return self._browser.generation()
 
     def request(self, step: PageEffect) -> None:
         """Queue a step; one that takes the page down ends those that bring it up."""
@@ -166,8 +169,8 @@ class PageKeeper:
     async def _open(self) -> None:
         life = self._life = self._life + 1
         try:
-            self.generation = self._browser.generation()
-            await self._heads.write(ProfileHead(epoch=self.epoch, node=self._node, generation=self.generation))
+            head = ProfileHead(epoch=self.epoch, node=self._node, generation=self.generation)
+            await self._heads.write(head)
             self.page = await self._browser.open(self._request, lambda fact: self._hear(fact, life))
         except (PageFailure, Unavailable) as exc:
             self._log.warning("Browser not opened: %s", exc)
