@@ -41,6 +41,7 @@ _START_TIMEOUT_S: Final = 90.0
 _STOP_GRACE_S: Final = 6.0
 _OBJECT_STORE_BYTES: Final = 80 * 2**20
 """Close to Ray's minimum of 75 MiB: no data passes through it."""
+_FOLDER_PREFIX: Final = "wafleet-"
 _MAX_SOCKET_PATH: Final = 107
 """Of an AF_UNIX address on Linux."""
 _SOCKET_BELOW: Final = len("/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store.12345678")
@@ -84,8 +85,8 @@ class RayHead:
     async def start(self) -> None:
         """Start it and wait until drivers can attach. Raises ``PartFailed``."""
         log = self._state / "logs" / "ray.log"
+        self._remove_remains()
         folder = self._folder = _make_folder(log)
-        self.folder.unlink(missing_ok=True)
         self.folder.symlink_to(folder, target_is_directory=True)
         port, dashboard = choose_port(0), choose_port(self._dashboard_port)
         self._child = Child(
@@ -110,6 +111,14 @@ class RayHead:
         self.folder.unlink(missing_ok=True)
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _remove_remains(self) -> None:
+        """Delete the folder of a head whose `wafleet up` was killed; our lock on the state folder says it is gone."""
+        if self.folder.is_symlink():
+            remains = self.folder.readlink()
+            self.folder.unlink()
+            if remains.name.startswith(_FOLDER_PREFIX):
+                shutil.rmtree(remains, ignore_errors=True)
 
     def _arguments(self, port: int, dashboard: int, folder: Path) -> list[str]:
         options = {
@@ -151,7 +160,7 @@ def python_path() -> str:
 
 def _make_folder(log: Path) -> Path:
     """Make Ray's folder under the system's own for temporary files: its sockets bear no long path."""
-    folder = Path(tempfile.mkdtemp(prefix="wafleet-"))
+    folder = Path(tempfile.mkdtemp(prefix=_FOLDER_PREFIX))
     length = len(str(folder)) + _SOCKET_BELOW
     if length > _MAX_SOCKET_PATH:
         with suppress(OSError):

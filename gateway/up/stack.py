@@ -38,6 +38,7 @@ _GATEWAY_READY: Final = r"wafleet gateway ready"
 _GATEWAY_START_TIMEOUT_S: Final = 90.0
 _GATEWAY_STOP_GRACE_S: Final = 45.0
 """It drains the fleet: every session ends what is in flight (20 s at most) and closes its browser."""
+_QUICK_GRACE_S: Final = 5.0
 _SIMULATOR_START_TIMEOUT_S: Final = 20.0
 _MAX_RESTARTS: Final = 5
 _RESTART_SPAN_S: Final = 60.0
@@ -247,6 +248,8 @@ class Stack:
     async def _expect_no_end(self, child: Child) -> None:
         code = await child.ended()
         self._report(child.name, "lost", f"ended with code {code}")
+        if self._gateway is not None and child.name == "Ray":
+            self._gateway.grace_s = _QUICK_GRACE_S  # the fleet is gone: there is nothing to drain any more
         raise child.failure(f"ended with code {code}")
 
     async def _restart(self, child: Child, wait_ready: Callable[[], Awaitable[None]]) -> None:
