@@ -5,7 +5,6 @@ import os
 import signal
 from datetime import UTC, datetime
 
-import psutil
 import pytest
 
 from actors.cluster import RayControlPlane, RaySessionHost
@@ -16,6 +15,7 @@ from actors.messages.ids import SessionKey
 from actors.messages.records import DesiredSession
 from actors.messages.replies import SessionStatus
 from actors.ports import Died, Ended, SessionHandle, SessionSpec
+from tests.support.ray import is_gone
 
 pytestmark = pytest.mark.ray
 
@@ -49,7 +49,7 @@ async def test_an_actor_is_found_by_its_name_and_never_made_twice(host: RaySessi
     assert isinstance(status, SessionStatus)
     assert status.state == "ready"
     await found.kill(10)
-    assert not psutil.pid_exists(pid)
+    assert is_gone(pid)
     assert isinstance(await handle.wait_ended(), Died)
     assert list(await host.living()) == []
     with pytest.raises(Unavailable):
@@ -62,7 +62,7 @@ async def test_an_actor_that_ended_says_how_and_leaves_no_process(host: RaySessi
     ended = asyncio.create_task(handle.wait_ended())
     assert isinstance(await handle.ask(SessionStop(), 5), SessionStatus)
     assert await ended == Ended("stopped", "stopped")
-    assert not psutil.pid_exists(pid)
+    assert is_gone(pid)
     assert await host.find(SessionKey("acme", "ends")) is None
 
 

@@ -1,0 +1,152 @@
+"""The whole supervision on a real Ray cluster: real actors and real signals, with short periods."""
+
+import os
+import signal
+from functools import partial
+from typing import Any
+
+import pytest
+
+from actors.cluster import RayControlPlane, RaySessionHost
+from actors.config import LeaseConfig, SessionConfig, SupervisorConfig
+from actors.errors import Unavailable
+from actors.messages.commands import Command, SessionRestart, SessionStart, SessionStop
+from actors.messages.ids import SessionKey
+from actors.messages.replies import ErrorBody, SessionStatus
+from actors.supervisor import Supervisor
+from tests.cluster.standins import BoardClient, BoardPorts
+from tests.support.ray import is_gone
+from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.ray
+CONFIG = SupervisorConfig(
+    reconcile_every_s=0.3,
+    start_spacing_s=0.05,
+    heartbeat_every_s=0.5,
+    restart_first_delay_s=0.3,
+    max_missed_heartbeats=3,
+)
+
+
+class Fleet:
+    """A supervised fleet and what can be seen of it from outside."""
+
+    def __init__(self, plane: RayControlPlane, host: RaySessionHost) -> None:
+        self.plane = plane
+        self.host = host
+        self.board = BoardClient()
+
+    async def deploy(self) -> int:
+        """Get or create the supervisor; its pid."""
+        build = partial(
+            Supervisor,
+            BoardPorts(),
+            self.host,
+            config=CONFIG,
+            session_config=SessionConfig(),
+            lease_config=LeaseConfig(),
+            seed=1,
+        )
+        return (await self.plane.deploy_supervisor(build)).pid
+
+    async def order(self, session_id: str, command: Command) -> SessionStatus | ErrorBody:
+        reply = await self.plane.ask_supervisor(SessionKey("acme", session_id), command, 20)
+        assert isinstance(reply, SessionStatus | ErrorBody)
+        return reply
+
+    async def births(self, session_id: str) -> list[int]:
+        """Pids of all actors this session ever had."""
+        births: Any = await self.board.read_all("births")
+        return [pid for key, pid in births if key.session_id == session_id]
+
+    async def born(self, session_id: str, *, times: int, within_s: float = 15) -> list[int]:
+        async def enough() -> list[int]:
+            pids = await self.births(session_id)
+            return pids if len(pids) >= times else []
+
+        return await eventually(enough, within_s=within_s)
+
+    async def comes_to(self, session_id: str, phase: str, *, within_s: float = 15) -> None:
+        async def there() -> bool:
+            return await self.phase(session_id) == phase
+
+        await eventually(there, within_s=within_s)
+
+    async def status(self, session_id: str) -> SessionStatus:
+        status = await self.board.status(SessionKey("acme", session_id))
+        assert status is not None
+        return status
+
+    async def phase(self, session_id: str) -> str | None:
+        view: Any = await self.plane.observe(5)
+        phase: str | None = view.phases.get(SessionKey("acme", session_id))
+        return phase
+
+
+@pytest.fixture
+def fleet(plane: RayControlPlane, host: RaySessionHost) -> Fleet:
+    return Fleet(plane, host)
+
+
+async def test_a_killed_session_comes_back_and_an_ended_one_does_not(fleet: Fleet) -> None:
+    await fleet.deploy()
+    started = await fleet.order("killed", SessionStart())
+    assert isinstance(started, SessionStatus)
+    assert started.state == "starting"
+    await fleet.order("fails", SessionStart())
+    [pid] = await fleet.born("killed", times=1)
+    assert isinstance(await fleet.order("killed", SessionStart()), SessionStatus)
+    os.kill(pid, signal.SIGKILL)
+    assert (await fleet.born("killed", times=2))[1] != pid
+    await fleet.comes_to("fails", "ended")
+    assert (await fleet.status("fails")).reason is None
+    assert len(await fleet.births("fails")) == 1
+    unknown = await fleet.order("nobody", SessionRestart())
+    assert isinstance(unknown, ErrorBody)
+    assert unknown.code == "unknown_session"
+
+
+async def test_a_frozen_session_is_found_by_its_heart_killed_and_restarted(fleet: Fleet) -> None:
+    await fleet.deploy()
+    await fleet.order("frozen", SessionStart())
+    await fleet.comes_to("frozen", "living")
+    [pid] = await fleet.born("frozen", times=1)
+    os.kill(pid, signal.SIGSTOP)
+    pids = await fleet.born("frozen", times=2, within_s=25)
+    assert pids[1] != pid
+    assert is_gone(pid)
+    await fleet.order("frozen", SessionStop())
+
+
+async def test_a_killed_supervisor_comes_back_and_adopts_what_lives(fleet: Fleet) -> None:
+    supervisor_pid = await fleet.deploy()
+    await fleet.order("adopted", SessionStart())
+    await fleet.comes_to("adopted", "living")
+    [pid] = await fleet.born("adopted", times=1)
+    os.kill(supervisor_pid, signal.SIGKILL)
+    assert await fleet.deploy() != supervisor_pid
+    await fleet.comes_to("adopted", "living")
+    assert await fleet.births("adopted") == [pid]
+    # An adopted one is watched like any other.
+    os.kill(pid, signal.SIGKILL)
+    await fleet.born("adopted", times=2)
+    await fleet.comes_to("adopted", "living")
+    assert isinstance(await fleet.order("adopted", SessionStop()), SessionStatus)
+    await fleet.comes_to("adopted", "ended")
+    assert (await fleet.status("adopted")).state == "stopped"
+    assert len(await fleet.births("adopted")) == 2
+
+
+async def test_a_drained_fleet_leaves_no_actor_and_starts_again_with_the_next_supervisor(fleet: Fleet) -> None:
+    await fleet.deploy()
+    await fleet.order("drained", SessionStart())
+    await fleet.comes_to("drained", "living")
+    await fleet.plane.stop_supervisor(drain=True, timeout_s=30)
+    assert list(await fleet.host.living()) == []
+    status = await fleet.status("drained")
+    assert (status.state, status.reason) == ("stopped", "shutdown")
+    with pytest.raises(Unavailable, match="no supervisor"):
+        await fleet.order("drained", SessionStart())
+    await fleet.deploy()
+    await fleet.born("drained", times=2)
+    await fleet.plane.stop_supervisor(drain=True, timeout_s=30)
