@@ -1,3 +1,4 @@
+import phonenumbers
 import pytest
 
 from actors.messages.ids import (
@@ -60,6 +61,21 @@ def test_recipients_have_addresses(recipient: str, address: str) -> None:
 def test_what_is_no_recipient_is_refused_with_a_reason(recipient: str, problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         address_of(recipient)
+
+
+def test_every_countrys_numbers_are_possible() -> None:
+    for region in sorted(phonenumbers.SUPPORTED_REGIONS):
+        for kind in (phonenumbers.PhoneNumberType.MOBILE, phonenumbers.PhoneNumberType.FIXED_LINE):
+            example = phonenumbers.example_number_for_type(region, kind)
+            if example is not None:
+                number = phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.E164)
+                assert digits_of_phone(number) == number[1:]
+
+
+@pytest.mark.parametrize("number", ["400808204161", "0812345678", "06281234567890"])
+def test_a_number_as_it_is_dialled_at_home_is_refused(number: str) -> None:
+    with pytest.raises(ValueError, match="expected a"):
+        digits_of_phone(number)
 
 
 def test_digits_are_bare() -> None:
