@@ -1,9 +1,7 @@
 """Ray: the one module that imports it. Session actors, the supervisor actor, and how a gateway reaches both.
 
-Everything here is a wrapper without decisions: what to start, restart or give up is ``actors.supervisor``'s. The
-classes that run inside the actors are handed in by the composition root (they lie above this module), and Ray gets them
-wrapped in ``SessionProcess`` and ``SupervisorProcess``, which let them run as soon as the process is there: an actor
-that Ray itself restarts, or whose creator died in between, needs nobody to call ``run``.
+Everything here is a wrapper without decisions: what to start, restart or give up is ``actors.supervisor``'s. What runs
+inside the actors lies above this module and is handed in by the composition root (``actors.processes`` sets it going).
 
 Ray is the control plane only (about 1.4 ms a call). Its errors are translated here: calls raise ``Unavailable``, a
 lost actor becomes ``Died``. Every call has a deadline of its own, since Ray tells of a lost node late.
@@ -16,7 +14,7 @@ import socket
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, TypeVar
 
 import psutil
 import ray
@@ -29,6 +27,7 @@ from actors.messages.commands import Command
 from actors.messages.ids import SessionKey
 from actors.messages.replies import ErrorBody, Reply
 from actors.ports import Clock, Died, Ended, Heartbeat, PortsFactory, SessionHandle, SessionSpec
+from actors.processes import SessionBody, SessionProcess, SupervisorBody, SupervisorProcess
 
 T = TypeVar("T")
 NAMESPACE: Final = "wafleet"
@@ -45,117 +44,6 @@ _REACH_TIMEOUT_S: Final = 3.0
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
 _log = logging.getLogger("wafleet.cluster")
-
-
-class SessionBody(Protocol):
-    """What a session actor's class must offer (``actors.session.SessionActor``)."""
-
-    async def run(self) -> None:
-        """Live until the session has ended."""
-        ...
-
-    async def wait_ended(self) -> Ended:
-        """Wait for the end and say how it came."""
-        ...
-
-    async def heartbeat(self) -> Heartbeat:
-        """Give a sign of life."""
-        ...
-
-    async def ask(self, command: Command) -> Reply | ErrorBody:
-        """Carry a command out."""
-        ...
-
-    async def drain(self) -> None:
-        """Finish what is in flight and end."""
-        ...
-
-
-class SupervisorBody(Protocol):
-    """What the supervisor's class must offer (``actors.supervisor.Supervisor``)."""
-
-    async def run(self) -> None:
-        """Look after the fleet until stopped."""
-        ...
-
-    async def ask(self, key: SessionKey, command: Command) -> Reply | ErrorBody:
-        """Carry a command about a session out."""
-        ...
-
-    async def heartbeat(self) -> Heartbeat:
-        """Give a sign of life."""
-        ...
-
-    async def observe(self) -> object:
-        """Tell where every session is."""
-        ...
-
-    async def stop(self, *, drain: bool) -> None:
-        """Stop looking after the fleet."""
-        ...
-
-
-class SessionProcess:
-    """The inside of a session actor's process: one body, running from the first moment."""
-
-    async def __init__(self, build: Callable[[], SessionBody]) -> None:  # type: ignore[misc]  # Ray awaits it
-        self._body = build()
-        self._life = asyncio.get_running_loop().create_task(self._body.run())
-
-    async def heartbeat(self) -> Heartbeat:
-        """Give a sign of life."""
-        return await self._body.heartbeat()
-
-    async def ask(self, command: Command) -> Reply | ErrorBody:
-        """Carry a command out."""
-        return await self._body.ask(command)
-
-    async def drain(self) -> None:
-        """Finish what is in flight and end."""
-        await self._body.drain()
-
-    async def wait_ended(self) -> Ended:
-        """Wait until ``run`` returned, so that everything is closed; raises what it raised."""
-        await asyncio.shield(self._life)
-        return await self._body.wait_ended()
-
-    def __repr__(self) -> str:
-        return repr(self._body)
-
-
-class SupervisorProcess:
-    """The inside of the supervisor actor's process."""
-
-    async def __init__(self, build: Callable[[], SupervisorBody]) -> None:  # type: ignore[misc]  # Ray awaits it
-        self._body = build()
-        self._life = asyncio.get_running_loop().create_task(self._body.run())
-        self._life.add_done_callback(_end_process_if_it_failed)
-
-    async def heartbeat(self) -> Heartbeat:
-        """Give a sign of life."""
-        return await self._body.heartbeat()
-
-    async def ask(self, key: SessionKey, command: Command) -> Reply | ErrorBody:
-        """Carry a command about a session out."""
-        return await self._body.ask(key, command)
-
-    async def observe(self) -> object:
-        """Tell where every session is."""
-        return await self._body.observe()
-
-    async def stop(self, *, drain: bool) -> None:
-        """Stop looking after the fleet."""
-        await self._body.stop(drain=drain)
-
-    def __repr__(self) -> str:
-        return SUPERVISOR
-
-
-def _end_process_if_it_failed(life: "asyncio.Task[None]") -> None:
-    """Let Ray restart a supervisor that a bug has ended: only the end of the process makes it do so."""
-    if not life.cancelled() and (error := life.exception()) is not None:
-        _log.critical("[Supervisor] ended by an error; its process ends too", exc_info=error)
-        os._exit(1)
 
 
 def actor_name(key: SessionKey) -> str:
@@ -312,15 +200,16 @@ class RayControlPlane:
 
     async def ask_supervisor(self, key: SessionKey, command: Command, timeout_s: float) -> Reply | ErrorBody:
         """Put start, stop, restart, logout, pause or resume to the supervisor. Raises ``Unavailable``."""
-        supervisor = await _named(SUPERVISOR)
-        if supervisor is None:
-            raise Unavailable("no supervisor runs on this Ray cluster; start a gateway with `wafleet up`")
-        return await _answer(supervisor.ask.remote(key, command), timeout_s)
+        return await _answer((await _supervisor()).ask.remote(key, command), timeout_s)
 
     async def ask_session(self, key: SessionKey, command: Command, timeout_s: float) -> Reply | ErrorBody | None:
         """Put a command to a session; None if it has no actor. Raises ``Unavailable``."""
         actor = await _named(actor_name(key))
         return None if actor is None else await _answer(actor.ask.remote(command), timeout_s)
+
+    async def observe(self, timeout_s: float) -> object:
+        """Ask the supervisor where every session is (a ``FleetView``). Raises ``Unavailable``."""
+        return await _answer((await _supervisor()).observe.remote(), timeout_s)
 
     async def deploy_supervisor(self, build: Callable[[], SupervisorBody], timeout_s: float = 60.0) -> Heartbeat:
         """Get or create the supervisor, which Ray restarts for ever.
@@ -417,6 +306,13 @@ async def _named(name: str) -> Any | None:
         return await _in_thread(partial(ray.get_actor, name, namespace=NAMESPACE))
     except ValueError:
         return None
+
+
+async def _supervisor() -> Any:
+    actor = await _named(SUPERVISOR)
+    if actor is None:
+        raise Unavailable("no supervisor runs on this Ray cluster; start a gateway with `wafleet up`")
+    return actor
 
 
 async def _answer(call: Awaitable[T], timeout_s: float) -> T:
