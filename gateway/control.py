@@ -52,4 +52,7 @@ class Control:
 
     async def _order(self, key: SessionKey, command: Command) -> Reply | ErrorBody:
         with self._asking.place(key):
-            return await self._control.ask_supervisor(key, command, SUPERVISOR_TIMEOUT_S)
+            done = await self._control.ask_supervisor(key, command, SUPERVISOR_TIMEOUT_S)
+        # Whoever was answered may ask on at once; the copies in memory are told of the change a moment later only.
+        await self._queries.refresh(key)
+        return done

@@ -36,7 +36,7 @@ _LIVE_BUFFER: Final = 10_000
 """Live events that wait for their reader; beyond it the newest are dropped with a warning."""
 _OUTBOX_LIMIT: Final = 1_000
 _OUTBOX_BATCH: Final = 256
-_OUTBOX_LINGER_S: Final = 0.01
+_OUTBOX_LINGER_S: Final = 0.001
 _OUTBOX_TRIES: Final = 5
 
 _log = logging.getLogger("wafleet.nats")

@@ -28,6 +28,7 @@ from actors.messages.base import rfc3339_ms
 from actors.messages.commands import SendCommand, SendLocation, SendMedia, SendText
 from actors.messages.ids import SessionKey, job_id_of_key, message_id_of_job
 from actors.messages.jobs import Content, Job, LocationContent, MediaContent, TextContent
+from actors.messages.records import DesiredSession
 from actors.messages.replies import SessionStatus
 
 _LOCALHOST: Final = "localhost"
@@ -60,8 +61,10 @@ def check_media(command: SendCommand, allowed_private_hosts: AbstractSet[str]) -
         _check_url(command.url, allowed_private_hosts)
 
 
-def check_state(status: SessionStatus, command: SendCommand) -> SessionFailure | None:
+def check_state(desired: DesiredSession, status: SessionStatus, command: SendCommand) -> SessionFailure | None:
     """Tell why a session in this state takes no such job, or None if it does."""
+    if desired.target == "logged_out":  # from the order on: what is queued then is being cancelled
+        return SessionNotReady.in_state("logged_out")
     if status.state == "failed":
         return ReconnectExhausted.after(status.reason)
     if status.state == "blocked":

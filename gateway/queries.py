@@ -37,6 +37,7 @@ from gateway.registry import JetStreamRegistry
 ASK_TIMEOUT_S: Final = 5.0
 PAGE_TIMEOUT_S: Final = 15.0
 """For questions that the session puts to its page, which has 10 s."""
+_ENDED: Final = frozenset({"stopped", "logged_out", "failed", "blocked"})
 
 
 class Queries:
@@ -63,8 +64,16 @@ class Queries:
 
     async def current_status(self, key: SessionKey) -> SessionStatus:
         """Return the status of a session. Raises ``UnknownSession``."""
+        return (await self.current(key))[1]
+
+    async def current(self, key: SessionKey) -> tuple[DesiredSession, SessionStatus]:
+        """Return what is wanted of a session, and its status. Raises ``UnknownSession``."""
         desired = await self.known(key)
-        return _shown(desired, await self._registry.status(key))
+        return desired, _shown(desired, await self._registry.status(key))
+
+    async def refresh(self, key: SessionKey) -> None:
+        """See to it that a change just made is seen by the next question here."""
+        await self._registry.refresh(key)
 
     async def known(self, key: SessionKey) -> DesiredSession:
         """Return what is wanted of a session. Raises ``UnknownSession``."""
@@ -119,9 +128,13 @@ class Queries:
 
 def _shown(desired: DesiredSession, seen: SessionStatus | None) -> SessionStatus:
     """Return the status a session wrote, or what can be said of one that has written none yet."""
-    if seen is not None:
-        return seen if seen.paused == desired.paused else seen.model_copy(update={"paused": desired.paused})
     running = desired.target == "running"
+    if seen is not None:
+        ending = not running and seen.state not in _ENDED
+        change: dict[str, object] = {"state": "draining", "status": "disconnected"} if ending else {}
+        if seen.paused != desired.paused:
+            change["paused"] = desired.paused
+        return seen.model_copy(update=change) if change else seen
     return SessionStatus(
         tenant_id=desired.tenant_id,
         session_id=desired.session_id,

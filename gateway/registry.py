@@ -4,6 +4,7 @@
 on is always asked of the server. ``JetStreamStatusBoard`` is the session's own side. Imports mirrors and buckets.
 """
 
+import asyncio
 from collections.abc import Sequence
 from typing import Final
 
@@ -42,6 +43,10 @@ class JetStreamRegistry:
     async def known(self, key: SessionKey) -> DesiredSession | None:
         """Return what is wanted of one session, from memory; the server is asked where memory has nothing."""
         return await self._desired.get(_key(key))
+
+    async def refresh(self, key: SessionKey) -> None:
+        """Ask the server for all that is known of a session, so that what somebody has just changed is seen here."""
+        await asyncio.gather(self._desired.fresh(_key(key)), self._status.fresh(_key(key)))
 
     async def put_desired(self, desired: DesiredSession, revision: int | None) -> int | None:
         """Create (revision None) or compare-and-set; None if somebody else was faster."""

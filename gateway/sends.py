@@ -20,6 +20,7 @@ from actors.messages.commands import QueueQuery, RateLimitQuery, SendCommand
 from actors.messages.events import JobData, JobEvent
 from actors.messages.ids import SessionKey
 from actors.messages.jobs import Job
+from actors.messages.records import DesiredSession
 from actors.messages.replies import ErrorBody, JobAccepted, QueueReply, RateLimitReply, Reply, SessionStatus
 from actors.ports import Clock
 from gateway.direct_sends import DirectSends
@@ -33,8 +34,8 @@ _log = logging.getLogger("wafleet.gateway")
 class SessionQueries(Protocol):
     """What a send asks about its session (``gateway.queries``)."""
 
-    async def current_status(self, key: SessionKey) -> SessionStatus:
-        """Return the status; raises ``UnknownSession``."""
+    async def current(self, key: SessionKey) -> tuple[DesiredSession, SessionStatus]:
+        """Return what is wanted of the session, and its status; raises ``UnknownSession``."""
         ...
 
     async def rate_limit(self, key: SessionKey, command: RateLimitQuery) -> RateLimitReply | ErrorBody:
@@ -72,9 +73,9 @@ class Sends:
         """Take one send. Raises every error that DESIGN section 2 names for sends."""
         check_built(command)
         check_media(command, self._allowed_private_hosts)
-        status = await self._queries.current_status(key)
+        desired, status = await self._queries.current(key)
         job = self._job(key, command)
-        refusal: WafleetError | None = check_state(status, command) or check_expiry(command, job.accepted_at)
+        refusal: WafleetError | None = check_state(desired, status, command) or check_expiry(command, job.accepted_at)
         if refusal is None and command.mode == "queue" and command.on_limit == "reject":
             refusal = await self._full_window(key)
         if command.mode == "direct":

@@ -116,7 +116,12 @@ class StandInControl:
             paused = isinstance(command, SessionPause)
             await registry.put_desired(found.value.model_copy(update={"paused": paused}), found.revision)
         else:
-            await put_session(self._bus, key, state)
+            found = await registry.desired(key)
+            if found is None:
+                raise AssertionError("the gateway passed on a command for an unknown session")
+            # The owner writes its last status when it has ended, which is later.
+            target = "running" if state == "ready" else state
+            await registry.put_desired(found.value.model_copy(update={"target": target}), found.revision)
         return status_of(key, state)
 
     async def ask_session(self, key: SessionKey, command: Command, timeout_s: float) -> Reply | ErrorBody | None:

@@ -11,6 +11,8 @@ from actors.messages.base import rfc3339_ms
 from actors.messages.commands import COMMANDS, PLANNED
 from actors.messages.ids import SessionKey
 from gateway.connection import Bus
+from gateway.events import live_events
+from gateway.streams import event_subject
 from tests.gateway.replicas import PHONE, Asking, ask, control, gateway_bus, limits, ready, replica
 from tests.gateway.standins import StandInControl
 
@@ -136,6 +138,13 @@ async def refusal(ask: Asking, unchanged: Unchanged, subject: str, body: bytes) 
     return error
 
 
+async def accept(bus: Bus, ask: Asking, command: str, body: bytes) -> None:
+    """Send something that is taken, and wait until nothing more follows from it."""
+    async with live_events(bus, event_subject(ask.key, "job.accepted")) as events, asyncio.timeout(5):
+        assert orjson.loads((await ask.raw(to(ask.key, command), body)).data)["status"] == "accepted"
+        await anext(events)
+
+
 def to(key: SessionKey, command: str) -> str:
     return f"wa.{key.tenant_id}.cmd.{key.session_id}.{command}"
 
@@ -195,13 +204,12 @@ async def test_data_that_is_no_base64_is_refused(
 
 
 async def test_a_body_may_have_a_million_bytes_and_not_one_more(
-    ready: SessionKey, ask: Asking, unchanged: Unchanged
+    bus: Bus, ready: SessionKey, ask: Asking, unchanged: Unchanged
 ) -> None:
     data = base64.b64encode(bytes(748_000)).decode()
     filled = orjson.dumps({"to": PHONE, "data": data, "filename": "a.bin"})
     fits = filled + b" " * (1_000_000 - len(filled))
-    reply = orjson.loads((await ask.raw(to(ready, "send.media"), fits)).data)
-    assert reply["status"] == "accepted"
+    await accept(bus, ask, "send.media", fits)
     error = await refusal(ask, unchanged, to(ready, "send.media"), fits + b" ")
     details = error["details"]
     assert isinstance(details, dict)
@@ -264,7 +272,7 @@ async def test_no_answer_goes_where_a_tenant_may_not_publish(
     bus: Bus, ready: SessionKey, ask: Asking, unchanged: Unchanged, reply: str
 ) -> None:
     """A reply subject is the asker's choice: the gateway's rights must not be lent out through it."""
-    await ask("send.text", **TEXT)
+    await accept(bus, ask, "send.text", orjson.dumps(TEXT))
     before = await unchanged.snapshot()
     await bus.publish(to(ready, "session.status"), b"{}", reply=reply.format(t=ready.tenant_id))
     assert (await ask("session.status"))["state"] == "ready"

@@ -90,6 +90,18 @@ async def test_pause_and_resume_answer_with_the_queue(ready: SessionKey, client:
     assert not (await client.resume("s1")).paused
 
 
+async def test_an_order_is_seen_by_the_next_question(ready: SessionKey, ask: Asking) -> None:
+    """The owner has not ended yet, but it is on its way."""
+    await ask("session.stop")
+    assert (await ask("session.status"))["state"] == "draining"
+    assert error_code(await ask("send.text", to=PHONE, message="x", mode="direct")) == "session_not_ready"
+    assert (await ask("send.text", to=PHONE, message="x"))["status"] == "accepted"
+    await ask("session.logout")
+    assert error_code(await ask("send.text", to=PHONE, message="x")) == "session_not_ready"
+    await ask("session.restart")
+    assert (await ask("session.status"))["state"] == "ready"
+
+
 async def test_a_queued_send_is_stored_with_its_record(bus: Bus, ready: SessionKey, ask: Asking) -> None:
     reply = await ask("send.text", to=f"+{PHONE}", message="Hello!", lane="high", idempotency_key="k1")
     job_id = job_id_of_key(ready, "k1")
