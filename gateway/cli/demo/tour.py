@@ -110,7 +110,7 @@ class Tour:
 
     async def _send_all_kinds(self) -> None:
         async with self._step(
-            "text, media, location, a direct message",
+            "every kind of message",
             "Text, media and location through the queue, and one message past it",
         ):
             client, to = self.acme.client, self.people
@@ -225,7 +225,7 @@ class Tour:
             wrong = discrepancies(self._jobs, log)
             if wrong:
                 raise CommandFailed("; ".join(wrong))
-            self._note = f"{len(self._jobs)} jobs, {len(log)} messages, none lost, none twice"
+            self._note = f"{len(log)} of {len(self._jobs)} messages, none twice"
             self._tell(self._note)
 
     # --- telling ----------------------------------------------------------------------------------------------------

@@ -1,0 +1,42 @@
+"""The README says what the code says."""
+
+import re
+from pathlib import Path
+
+from typer.main import get_command
+
+from actors.config import QueueConfig, RetryConfig, SessionConfig
+from actors.core.lifecycle import mermaid
+from actors.messages.commands import MAX_BODY_BYTES, RateLimit
+from gateway.cli.main import app
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text()
+
+
+def test_its_diagram_is_drawn_from_the_table() -> None:
+    assert f"```mermaid\n{mermaid()}```" in README
+
+
+def test_its_limits_are_the_defaults() -> None:
+    retry, window = RetryConfig(), RateLimit()
+    assert f"{window.max_messages} in any {window.window_ms // 1000} s" in README
+    assert f"{QueueConfig().max_waiting_per_lane:,} per lane" in README
+    assert f"{MAX_BODY_BYTES:,} bytes" in README
+    assert f"{retry.max_attempts}, waiting {retry.first_delay_s:g} s to {retry.max_delay_s:g} s" in README
+    assert f"attempts to send one job | {SessionConfig().max_send_attempts} |" in README
+    assert f"{SessionConfig().pairing_timeout_s / 60:g} min, then `stopped`" in README
+
+
+def test_the_files_it_names_exist() -> None:
+    named = re.findall(r"`((?:[\w.-]+/)+[\w.-]*|[\w-]+\.(?:py|yaml|toml|md))`", README)
+    assert len(named) > 5
+    made_later = {".wafleet/", ".wafleet/logs/sessions.log"}
+    assert [path for path in named if path not in made_later and not (ROOT / path).exists()] == []
+
+
+def test_the_commands_it_shows_exist() -> None:
+    commands = get_command(app)
+    shown = set(re.findall(r"^\$ wafleet (\w+)", README, re.MULTILINE)) | set(re.findall(r"`wafleet (\w+)", README))
+    assert shown
+    assert shown <= set(commands.commands)  # type: ignore[attr-defined] # a Typer app with commands is a group
