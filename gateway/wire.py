@@ -111,6 +111,11 @@ class WireClient(Client):
             asyncio.get_running_loop().call_soon(self._write_pending)
         return None
 
+    async def _send_ping(self, future: "asyncio.Future[Any] | None" = None) -> None:
+        """Ping behind what is pending: nats-py's PING goes past it, so its ``flush`` and ``drain`` promise too much."""
+        self._write_pending()
+        await super()._send_ping(future)
+
     def _write_pending(self) -> None:
         self._write_is_due = False
         if self._pending_data_size and self.is_connected and self._transport:

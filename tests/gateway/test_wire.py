@@ -77,6 +77,34 @@ async def test_what_is_no_protocol_is_said_so(line: bytes) -> None:
         await parser.parse(line + b"\r\n" if len(line) < 1_000_000 else line)
 
 
+async def test_a_flush_comes_back_from_behind_everything_before_it() -> None:
+    """nats-py writes the PING of a flush at once and what was published before it a little later."""
+    heard = bytearray()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b'INFO {"server_id":"x","max_payload":1048576,"headers":true}\r\n')
+        while read := await reader.read(1_000):
+            heard.extend(read)
+            writer.write(b"PONG\r\n" * read.count(b"PING\r\n"))
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    client = WireClient()
+    await client.connect(f"nats://127.0.0.1:{server.sockets[0].getsockname()[1]}", allow_reconnect=False)
+    heard.clear()
+    subscription = await client.subscribe("a.*")
+    await client.publish("a.b", b"hello")
+    await client.flush()
+    assert bytes(heard) == b"SUB a.*  1\r\nPUB a.b  5\r\nhello\r\nPING\r\n"
+    heard.clear()
+    await subscription.drain()  # type: ignore[no-untyped-call] # as nats-py has it
+    assert bytes(heard).startswith(b"UNSUB 1")
+    assert bytes(heard).endswith(b"PING\r\n")
+    await client.close()
+    server.close()
+    await server.wait_closed()
+
+
 @pytest.fixture
 async def deaf_server() -> AsyncIterator[str]:
     """A NATS server that greets and answers the first PING, then reads no more."""
