@@ -1,4 +1,4 @@
-"""The fleet's decisions on starts, ends and heartbeats: facts in, actions out. Seconds are plain numbers; nothing runs."""
+"""The fleet's decisions on starts, ends and heartbeats. Seconds are plain numbers; nothing here runs."""
 
 import pytest
 
