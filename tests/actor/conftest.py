@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from tests.actor.stage import Stage
+from tests.actor.supervisor_stage import Stage as SupervisorStage
 
 Staged = Callable[..., Awaitable[Stage]]
 
@@ -23,3 +24,12 @@ async def staged() -> AsyncIterator[Staged]:
     yield start
     for stage in stages:
         await stage.close()
+
+
+@pytest.fixture
+async def stage() -> AsyncIterator[SupervisorStage]:
+    """A running supervisor on fakes. asyncio's debug mode is on."""
+    asyncio.get_running_loop().set_debug(True)
+    stage = await SupervisorStage().supervise()
+    yield stage
+    await stage.dies()

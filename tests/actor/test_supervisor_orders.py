@@ -1,0 +1,188 @@
+"""What people order of the supervisor."""
+
+import asyncio
+
+import pytest
+
+from actors.messages.commands import (
+    Command,
+    RateLimit,
+    Screenshot,
+    SessionLogout,
+    SessionPause,
+    SessionRestart,
+    SessionResume,
+    SessionStart,
+    SessionStop,
+)
+from actors.messages.ids import SessionKey
+from actors.messages.replies import QueueReply, SessionStatus
+from tests.actor.supervisor_stage import Stage, code
+from tests.support.fakes import settle
+
+# --- orders -------------------------------------------------------------------------------------------------------
+
+
+async def test_a_start_answers_at_once_and_the_actor_follows(stage: Stage) -> None:
+    reply = await stage.order("s1", SessionStart(phone_number="+6281234567890"))
+    assert (reply.status, reply.state, reply.phone_number) == ("initializing", "starting", "+6281234567890")
+    assert stage.host.count("s1") == 1
+    assert stage.host.session("s1").spec.desired.revision_of_start == 1
+
+
+async def test_starting_a_running_session_changes_nothing(stage: Stage) -> None:
+    await stage.order("s1", SessionStart())
+    before = stage.registry.stored[SessionKey("acme", "s1")]
+    assert isinstance(await stage.order("s1", SessionStart()), SessionStatus)
+    assert stage.registry.stored[SessionKey("acme", "s1")] == before
+    assert stage.host.count("s1") == 1
+
+
+async def test_a_start_keeps_what_it_does_not_mention(stage: Stage) -> None:
+    await stage.order("s1", SessionStart(phone_number="+6281234567890", rate_limit=RateLimit(max_messages=3)))
+    await stage.order("s1", SessionStop())
+    await stage.order("s1", SessionStart(proxy="http://proxy:1"))
+    desired = stage.host.session("s1").spec.desired
+    assert (desired.phone_number, desired.rate_limit.max_messages, desired.proxy) == (
+        "+6281234567890",
+        3,
+        "http://proxy:1",
+    )
+
+
+async def test_a_failed_session_is_started_by_a_person_only(stage: Stage) -> None:
+    await stage.order("s1", SessionStart())
+    stage.host.session("s1").end("failed", "reconnect_exhausted")
+    await stage.clock.advance(100)
+    assert stage.host.count("s1") == 1
+    reply = await stage.order("s1", SessionStart())
+    assert (reply.state, reply.reason) == ("starting", None)
+    assert stage.host.count("s1") == 2
+
+
+async def test_a_stop_is_the_actors_to_answer_and_keeps_it_stopped(stage: Stage) -> None:
+    await stage.order("s1", SessionStart())
+    reply = await stage.order("s1", SessionStop())
+    assert reply.state == "stopped"
+    await stage.clock.advance(100)
+    assert stage.host.count("s1") == 1
+    assert (await stage.order("s1", SessionStop())).state == "stopped"
+
+
+async def test_an_actor_that_does_not_answer_to_a_stop_is_killed_past_its_deadline(stage: Stage) -> None:
+    await stage.order("s1", SessionStart())
+    session = stage.host.session("s1")
+    session.stubborn = True
+    await stage.order("s1", SessionStop())
+    await stage.clock.advance(29)
+    assert session.alive
+    await stage.clock.advance(2)
+    assert not session.alive
+    assert stage.status("s1").state == "stopped"
+    assert await stage.phase("s1") == "ended"
+
+
+async def test_the_order_to_stop_stands_even_if_the_actor_is_silent(stage: Stage) -> None:
+    await stage.order("s1", SessionStart())
+    stage.host.session("s1").silent = True
+    asking = asyncio.create_task(stage.supervisor.ask(SessionKey("acme", "s1"), SessionStop()))
+    await stage.clock.advance(11)
+    assert isinstance(await asking, SessionStatus)
+    assert stage.registry.stored[SessionKey("acme", "s1")].value.target == "stopped"
+
+
+async def test_a_stop_without_an_actor_makes_the_status_stopped(stage: Stage) -> None:
+    await stage.order("s1", SessionStart())
+    stage.host.session("s1").end("failed", "reconnect_exhausted")
+    await settle()
+    assert (await stage.order("s1", SessionStop())).state == "stopped"
+    assert stage.status("s1").state == "stopped"
+
+
+async def test_a_stop_does_not_hide_what_became_of_the_account(stage: Stage) -> None:
+    await stage.order("s1", SessionStart())
+    stage.host.session("s1").end("logged_out", "unlinked")
+    await settle()
+    assert (await stage.order("s1", SessionStop())).state == "logged_out"
+
+
+async def test_a_start_while_draining_is_carried_out_after_the_end(stage: Stage) -> None:
+    await stage.order("s1", SessionStart())
+    session = stage.host.session("s1")
+    session.stubborn = True
+    await stage.order("s1", SessionStop())
+    reply = await stage.order("s1", SessionStart())
+    assert isinstance(reply, SessionStatus)
+    assert stage.host.count("s1") == 1
+    session.end("stopped", "stopped")
+    await stage.clock.advance(1)
+    assert stage.host.count("s1") == 2
+
+
+async def test_a_logout_of_a_living_session_is_the_actors(stage: Stage) -> None:
+    await stage.order("s1", SessionStart())
+    assert (await stage.order("s1", SessionLogout())).state == "logged_out"
+    await stage.clock.advance(100)
+    assert stage.host.count("s1") == 1
+    assert (await stage.order("s1", SessionLogout())).state == "logged_out"
+    assert stage.host.count("s1") == 1
+
+
+async def test_a_logout_without_an_actor_gets_one_for_it(stage: Stage) -> None:
+    await stage.order("s1", SessionStart())
+    await stage.order("s1", SessionStop())
+    await stage.order("s1", SessionLogout())
+    assert stage.host.count("s1") == 2
+    assert stage.host.session("s1").spec.desired.target == "logged_out"
+    stage.host.session("s1").end("logged_out")
+    await stage.clock.advance(100)
+    assert stage.host.count("s1") == 2
+
+
+async def test_a_restart_is_the_actors_where_one_lives_and_a_start_elsewhere(stage: Stage) -> None:
+    await stage.order("s1", SessionStart())
+    await stage.order("s1", SessionRestart())
+    assert stage.host.session("s1").asked == ["session.restart"]
+    await stage.order("s1", SessionStop())
+    assert (await stage.order("s1", SessionRestart())).state == "starting"
+    assert stage.host.count("s1") == 2
+
+
+async def test_a_restart_of_a_session_that_waits_to_start_changes_nothing() -> None:
+    stage = await Stage(slots=0).supervise()
+    await stage.order("s1", SessionStart())
+    before = stage.registry.stored[SessionKey("acme", "s1")]
+    assert (await stage.order("s1", SessionRestart())).state == "starting"
+    assert stage.registry.stored[SessionKey("acme", "s1")] == before
+    await stage.dies()
+
+
+async def test_a_pause_is_kept_for_the_next_life(stage: Stage) -> None:
+    await stage.order("s1", SessionStart())
+    reply = await stage.order("s1", SessionPause())
+    assert isinstance(reply, QueueReply)
+    assert reply.paused
+    await stage.order("s1", SessionStop())
+    assert (await stage.order("s1", SessionPause())).paused
+    await stage.order("s1", SessionStart())
+    assert stage.host.session("s1").spec.desired.paused
+    await stage.order("s1", SessionStop())
+    assert not (await stage.order("s1", SessionResume())).paused
+
+
+@pytest.mark.parametrize("command", [SessionStop(), SessionRestart(), SessionLogout(), SessionPause(), SessionResume()])
+async def test_what_was_never_started_is_unknown(stage: Stage, command: Command) -> None:
+    assert code(await stage.order("nobody", command)) == "unknown_session"
+    assert stage.registry.stored == {}
+
+
+async def test_other_commands_are_no_orders(stage: Stage) -> None:
+    assert code(await stage.order("s1", Screenshot())) == "unsupported"
+
+
+async def test_an_order_overtaken_by_another_is_tried_again_but_not_for_ever(stage: Stage) -> None:
+    stage.registry.overtaken = 3
+    assert (await stage.order("s1", SessionStart())).state == "starting"
+    stage.registry.overtaken = 1000
+    assert code(await stage.order("s1", SessionStop())) == "unavailable"
+    assert code(await stage.order("s2", SessionStart())) == "unavailable"
