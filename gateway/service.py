@@ -20,16 +20,18 @@ from nats.micro import add_service
 from nats.micro.request import Request
 from nats.micro.service import EndpointConfig, Service, ServiceConfig
 
-from actors.errors import Unavailable, WafleetError
+from actors.errors import Unavailable, Unsupported, WafleetError
 from actors.messages.replies import ErrorBody
 from gateway.connection import Bus
 from gateway.dispatch import Dispatcher
-from gateway.replies import MAX_ERROR_BYTES, Answer, render, render_error
+from gateway.replies import Answer, render, render_error
 from gateway.subjects import SESSION_REQUESTS, TENANT_REQUESTS
 
 SERVICE_NAME: Final = "wafleet"
 SERVICE_VERSION: Final = "0.1.0"
 _UNSUBSCRIBE_TIMEOUT_S: Final = 2.0
+_SMALL_BYTES: Final = 1_024
+"""Any server takes an answer of this size."""
 _FORBIDDEN_REPLIES: Final = ("wa.", "wafleet.", "$", ">", "*")
 
 _log = logging.getLogger("wafleet.gateway")
@@ -136,8 +138,8 @@ class GatewayService:
         try:
             await self._bus.publish(reply, answer.body, headers=answer.headers)
         except WafleetError as exc:
-            if len(answer.body) > MAX_ERROR_BYTES:  # the server's own limit may be lower than ours
-                await self._reply(reply, render_error(exc))
+            if answer.headers is None and len(answer.body) > _SMALL_BYTES:  # the server's limit may be lower than ours
+                await self._reply(reply, render_error(Unsupported(f"the reply is too large: {exc}", exc.details)))
                 return
             _log.warning("an answer to %r was not sent: %s", reply[:200], exc)
 

@@ -4,18 +4,21 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 import orjson
 import pytest
 
+from actors.errors import InvalidCommand, Unsupported
 from actors.messages.ids import SessionKey
 from actors.messages.replies import JobAccepted
 from gateway.client import Client
 from gateway.connection import Bus, connect
 from gateway.jobs import JetStreamJobLog
 from gateway.replica import GatewayReplica
+from gateway.streams import ensure
 from tests.gateway.replicas import PHONE, client, control, ready
-from tests.gateway.standins import StandInControl
+from tests.gateway.standins import StandInControl, put_session
 from tests.support.nats import NatsServer
 from tests.support.processes import Program
 
@@ -107,3 +110,41 @@ async def test_a_request_made_before_any_gateway_runs_is_answered_when_one_does(
         async with asyncio.timeout(5):
             assert (await asking).state == "ready"
         await replica.drain()
+
+
+async def test_a_gateway_answers_again_when_nats_is_back(own_nats_server: NatsServer, key: SessionKey) -> None:
+    async with (
+        await connect(own_nats_server.url, "gateway") as connection,
+        await Client.connect(own_nats_server.url, key.tenant_id) as client,
+    ):
+        await ensure(connection)
+        replica = GatewayReplica(connection, StandInControl(connection))
+        await replica.start()
+        await put_session(connection, key, "ready")
+        accepted = [await client.send_text("s1", PHONE, "before")]
+        own_nats_server.restart()
+        accepted.append(await client.send_text("s1", PHONE, "after"))
+        stored = await JetStreamJobLog(connection, key).read("normal", 0, 10)
+        assert [job.job.job_id for job in stored] == [reply.job_id for reply in accepted]
+        await replica.drain()
+
+
+async def test_a_reply_that_the_server_would_not_take_becomes_an_error(tmp_path: Path, key: SessionKey) -> None:
+    """A message beyond ``max_payload`` would end the connection of all tenants."""
+    with NatsServer(tmp_path, max_payload="20KB") as server:
+        async with (
+            await connect(server.url, "gateway") as connection,
+            await Client.connect(server.url, key.tenant_id) as client,
+        ):
+            await ensure(connection)
+            replica = GatewayReplica(connection, StandInControl(connection))
+            await replica.start()
+            for number in range(100):
+                await put_session(connection, SessionKey(key.tenant_id, f"s{number}"), "ready")
+            with pytest.raises(Unsupported, match="NATS takes at most"):
+                await client.sessions()
+            with pytest.raises(InvalidCommand, match="NATS takes at most"):
+                await client.send_text("s1", PHONE, "x" * 16_000)
+            assert (await client.status("s1")).state == "ready"
+            assert connection.client.stats["reconnects"] == 0
+            await replica.drain()
