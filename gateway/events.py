@@ -18,7 +18,6 @@ from typing import Any, Final
 import orjson
 from nats.aio.msg import Msg
 
-from actors.clock import SystemClock
 from actors.errors import InvalidCommand, WafleetError
 from actors.messages.base import encode
 from actors.messages.events import Event, parse_event
@@ -35,8 +34,6 @@ _POLL_S: Final = 30.0
 _LIVE_BUFFER: Final = 10_000
 """Live events that wait for their reader; beyond it the newest are dropped with a warning."""
 _OUTBOX_LIMIT: Final = 1_000
-_OUTBOX_BATCH: Final = 256
-_OUTBOX_LINGER_S: Final = 0.001
 _OUTBOX_TRIES: Final = 5
 
 _log = logging.getLogger("wafleet.nats")
@@ -90,59 +87,52 @@ class JetStreamEventSink:
 class EventOutbox:
     """The gateway's own events (``job.accepted``), published in the background.
 
-    Theory of operation. An event waits a moment, so that the reply it belongs to goes out first and events that come
-    close together go out together.
+    Theory of operation. One task sends, another waits for the answers in the same order: no task and no timer for each
+    event, and the reply that belongs to it goes out first, since sending waits for the next turn of the event loop.
     """
 
     def __init__(self, bus: Bus, *, limit: int = _OUTBOX_LIMIT) -> None:
         self._bus: Final = bus
-        self._queue: Final[asyncio.Queue[Event]] = asyncio.Queue(limit)
-        self._worker: asyncio.Task[None] | None = None
+        self._waiting: Final[asyncio.Queue[Event]] = asyncio.Queue(limit)
+        self._sent: Final[asyncio.Queue[tuple[Event, Begun[None]]]] = asyncio.Queue(limit)
+        self._workers: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         """Begin to publish."""
-        self._worker = asyncio.create_task(self._work())
+        self._workers = [asyncio.create_task(self._send()), asyncio.create_task(self._settle())]
 
     async def put(self, event: Event) -> None:
         """Hand an event over; waits where ``limit`` events wait already."""
-        await self._queue.put(event)
+        await self._waiting.put(event)
 
     async def close(self, timeout_s: float = 5.0) -> None:
         """Publish what waits, as far as it goes within the deadline, and end."""
         try:
             async with asyncio.timeout(timeout_s):
-                await self._queue.join()
+                await self._waiting.join()
         except TimeoutError:
-            _log.warning("%d events of the gateway were not published before its end", self._queue.qsize())
-        if self._worker is not None:
-            self._worker.cancel()
-            await asyncio.gather(self._worker, return_exceptions=True)
+            left = self._waiting.qsize() + self._sent.qsize()
+            _log.warning("%d events of the gateway were not published before its end", left)
+        for worker in self._workers:
+            worker.cancel()
+        await asyncio.gather(*self._workers, return_exceptions=True)
 
-    async def _work(self) -> None:
-        clock = SystemClock()
+    async def _send(self) -> None:
         while True:
-            batch = [await self._queue.get()]
-            await clock.sleep(_OUTBOX_LINGER_S)
-            while len(batch) < _OUTBOX_BATCH and not self._queue.empty():
-                batch.append(self._queue.get_nowait())
-            try:
-                await self._publish(batch)
-            finally:
-                for _ in batch:
-                    self._queue.task_done()
+            event = await self._waiting.get()
+            await self._sent.put((event, await begin_event(self._bus, event)))
 
-    async def _publish(self, batch: Sequence[Event]) -> None:
-        """Publish events; each try waits for a lost connection by itself."""
-        errors: dict[str, WafleetError] = {}
-        for _ in range(_OUTBOX_TRIES):
-            publishing = await asyncio.gather(*(begin_event(self._bus, event) for event in batch))
-            outcomes = [await begun_one.outcome() for begun_one in publishing]
-            failed = [(event, error) for event, error in zip(batch, outcomes, strict=True) if error is not None]
-            if not failed:
-                return
-            batch, errors = [event for event, _ in failed], {event.id: error for event, error in failed}
-        for event in batch:
-            _log.error("event %s %s is lost after %d tries: %s", event.event, event.id, _OUTBOX_TRIES, errors[event.id])
+    async def _settle(self) -> None:
+        while True:
+            event, publishing = await self._sent.get()
+            error = await publishing.outcome()
+            for _ in range(_OUTBOX_TRIES - 1):
+                if error is None:
+                    break
+                error = await (await begin_event(self._bus, event)).outcome()  # waits for a lost connection by itself
+            if error is not None:
+                _log.error("event %s %s is lost after %d tries: %s", event.event, event.id, _OUTBOX_TRIES, error)
+            self._waiting.task_done()
 
 
 @asynccontextmanager
