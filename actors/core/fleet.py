@@ -37,6 +37,7 @@ COMES_BACK: Final = frozenset({
     "stopped", "drained", "shutdown", "lease_lost", "lease_held", "unavailable", "internal_error",
 })  # fmt: skip
 """Reasons of an end that nobody wished for, where the session is desired to run: a person's stop is in ``desired``."""
+_WISH_OF: Final = {"running": Wish.RUN, "stopped": Wish.STOP, "logged_out": Wish.LOG_OUT}
 _NEVER: Final = float("inf")
 
 
@@ -150,6 +151,7 @@ class FleetCore:
         """Note that a person wants a new life of this session: it goes first, with a full budget."""
         watched = self._watched.setdefault(key, _Watched(self._budget()))
         watched.ordered = True
+        watched.budget.refill()
         if not watched.has_actor:
             watched.begin_again(now)
 
@@ -285,7 +287,7 @@ class FleetCore:
     def _settle(self, key: SessionKey, desired: DesiredSession, watched: _Watched, this: _Round) -> None:
         """Bring one session nearer to what is desired of it."""
         if watched.phase is Phase.LIVING and desired.target != "running":
-            wish = Wish.STOP if desired.target == "stopped" else Wish.LOG_OUT
+            wish = _WISH_OF[desired.target]
             if watched.wish is not wish:
                 self.ending(key, wish, desired.revision_of_start, this.now)
                 this.actions.append(End(key, wish))
@@ -295,7 +297,7 @@ class FleetCore:
                 if not this.is_final(key):
                     this.actions.append(Announce(key, State.STOPPED, None))
             return
-        if watched.phase in {Phase.CREATING, Phase.LIVING}:
+        if watched.phase in {Phase.CREATING, Phase.LIVING} and watched.wish == _WISH_OF[desired.target]:
             # This life is the answer to every order until now.
             watched.revision = desired.revision_of_start
         elif watched.phase is Phase.ENDED and desired.revision_of_start > watched.revision:
@@ -355,7 +357,7 @@ class FleetCore:
             ):
                 continue
             watched.phase, watched.slot_until, watched.ordered = Phase.CREATING, _NEVER, False
-            watched.wish = Wish.LOG_OUT if desired.target == "logged_out" else Wish.RUN
+            watched.wish = _WISH_OF[desired.target]
             watched.revision = desired.revision_of_start
             self._gate.begun(this.now)
             starting, restarting = starting + 1, restarting + int(watched.restarting)

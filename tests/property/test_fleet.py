@@ -42,6 +42,7 @@ class World(RuleBasedStateMachine):
         self.restarts: list[float] = []
         self.dead: set[SessionKey] = set()
         self.failed: set[SessionKey] = set()
+        self.orders: set[SessionKey] = set()
         self.deaths: dict[SessionKey, int] = {}
         self.reconcile(list_living=True)
 
@@ -67,6 +68,7 @@ class World(RuleBasedStateMachine):
                 if key in self.dead:
                     self.restarts.append(self.now)
                     self.dead.discard(key)
+                self.orders.discard(key)
                 self.creating[key] = self.now
                 assert len(self.creating) <= CONFIG.max_concurrent_starts * NODES, "too many starts at once"
             case Adopt():
@@ -82,7 +84,7 @@ class World(RuleBasedStateMachine):
         self.statuses[key] = SessionStatus(
             tenant_id=key.tenant_id, session_id=key.session_id, status=STATUS_OF[state], state=state.value, since=NOON
         )
-        if state is State.FAILED:
+        if state is State.FAILED and key not in self.orders:
             self.failed.add(key)
 
     @rule(key=st.sampled_from(KEYS), wish=st.sampled_from(["running", "stopped", "logged_out"]))
@@ -99,6 +101,7 @@ class World(RuleBasedStateMachine):
         )  # fmt: skip
         if new_life:
             self.core.ordered(key, self.now)
+            self.orders.add(key)
             self.failed.discard(key)
             self.dead.discard(key)
             self.deaths[key] = 0
