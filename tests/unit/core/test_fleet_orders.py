@@ -89,6 +89,26 @@ def test_a_logout_without_an_actor_gets_a_life_of_its_own() -> None:
     assert fleet.step(3) == []
 
 
+def test_a_start_during_a_logout_is_carried_out_after_it() -> None:
+    fleet = Fleet(wants(S1, "logged_out", revision=2))
+    fleet.bring_up(S1, 0)
+    fleet.core.ordered(S1, 1)
+    fleet.want(wants(S1, revision=3))
+    assert fleet.starts(2) == []
+    fleet.core.ended(S1, "logged_out", None, 3)
+    assert fleet.starts(4) == [S1]
+
+
+def test_an_order_that_finds_its_session_living_is_answered_by_that_life() -> None:
+    fleet = Fleet(wants(S1))
+    fleet.bring_up(S1, 0)
+    fleet.core.ordered(S1, 1)
+    fleet.want(wants(S1, revision=2))
+    fleet.step(1)
+    fleet.core.ended(S1, "failed", "reconnect_exhausted", 2)
+    assert fleet.starts(3) == []
+
+
 def test_a_logout_that_dies_is_tried_again() -> None:
     fleet = Fleet(wants(S1))
     fleet.bring_up(S1, 0)
