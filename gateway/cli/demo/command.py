@@ -63,6 +63,8 @@ def demo(*, stay: Annotated[bool, typer.Option("--stay", help="Keep everything r
             _forget(state)  # not after a failure: its logs say why
         finally:
             progress.finish()
+            if state.exists():
+                output.say(f"what the parts logged is in {escape(str(state / 'logs'))}")
 
 
 def _forget(state: Path) -> None:
