@@ -12,8 +12,8 @@ from tests.support.ray import RayHead
 
 @pytest.fixture(scope="session")
 def head() -> Iterator[RayHead]:
-    """One real cluster for all tests: a head with three `browser` slots."""
-    with RayHead(slots=3) as head:
+    """One real cluster for all tests: a head with two `browser` slots."""
+    with RayHead(slots=2) as head:
         yield head
 
 

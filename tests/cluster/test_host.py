@@ -85,8 +85,8 @@ async def test_an_error_inside_an_actor_is_an_answer_without_its_traceback(host:
 
 async def test_without_a_free_slot_nothing_is_made(host: RaySessionHost) -> None:
     assert await host.nodes() == 1
-    handles = await asyncio.gather(*(host.create(spec(f"full{n}")) for n in range(3)))
+    handles = await asyncio.gather(*(host.create(spec(f"full{n}")) for n in range(2)))
     assert None not in handles
-    assert await host.create(spec("full3")) is None
-    assert await host.find(SessionKey("acme", "full3")) is None
+    assert await host.create(spec("full2")) is None
+    assert await host.find(SessionKey("acme", "full2")) is None
     await asyncio.gather(*(handle.kill(10) for handle in handles if handle is not None))
