@@ -1,11 +1,8 @@
 """Free ports for the programs that tests start."""
 
-import socket
+from gateway.up.ports import choose_port
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nothing listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port of 127.0.0.1 that nothing listens on now, and that no outgoing connection will take."""
+    return choose_port(0)

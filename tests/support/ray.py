@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,7 @@ from typing import Self
 import psutil
 
 from actors.cluster import BROWSER_RESOURCE
+from tests.support.ports import free_port
 
 _ROOT = Path(__file__).resolve().parents[2]
 _CHOSEN_PORTS = ("port", "ray-client-server-port", "dashboard-port")
@@ -106,9 +106,8 @@ def is_gone(pid: int) -> bool:
 
 
 def _free_ports(count: int) -> list[int]:
-    """TCP ports that nothing listens on now; asked for together, so that no two are the same."""
-    with contextlib.ExitStack() as held:
-        probes = [held.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
+    """TCP ports that nothing listens on now, and that no outgoing connection takes before Ray does."""
+    ports: set[int] = set()
+    while len(ports) < count:
+        ports.add(free_port())
+    return sorted(ports)
