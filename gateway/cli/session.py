@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Annotated, Literal
 
 import typer
@@ -20,6 +21,7 @@ from gateway.client_events import EventStream
 app = typer.Typer(name="session", help="Start, stop, link and look at sessions.", no_args_is_help=True)
 
 _CODES = frozenset({"session.qr", "session.code"})
+_BEFORE_A_CODE = frozenset({"starting", "pairing"})
 
 
 @app.command()
@@ -131,20 +133,19 @@ def list_sessions(
 def qr(
     session: SessionArgument,
     *,
+    timeout: TimeoutOption = 20.0,
     tenant: TenantOption = None,
     nats_url: NatsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Draw the current QR, or show the link code."""
+    """Draw the current QR, or show the link code; waits for it while the session starts."""
     output = Output(as_json=as_json)
 
     async def work(client: Client) -> None:
-        reply = await client.qr(session)
+        async with client.events(session, names=_CODES) as codes:
+            reply = await _awaited_code(client, session, codes, timeout)
         if as_json:
             output.json(reply)
-        elif reply.qr is None and reply.code is None:
-            state = (await client.status(session)).state
-            raise CommandFailed(f"session {session} shows no QR: it is {state}")
         else:
             show_code(output, reply)
 
@@ -209,6 +210,20 @@ async def _show_codes(client: Client, session: str, codes: EventStream, output: 
         if (reply.qr, reply.code) != (shown.qr, shown.code):
             show_code(output, reply)
             shown = reply
+
+
+async def _awaited_code(client: Client, session: str, codes: EventStream, timeout_s: float) -> QrReply:
+    reply = await _current_code(client, session)
+    state = (await client.status(session)).state
+    if reply.qr is None and reply.code is None and state in _BEFORE_A_CODE:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await anext(codes)
+        reply = await _current_code(client, session)
+    if reply.qr is None and reply.code is None:
+        state = (await client.status(session)).state
+        raise CommandFailed(f"session {session} shows no QR: it is {state}")
+    return reply
 
 
 async def _current_code(client: Client, session: str) -> QrReply:

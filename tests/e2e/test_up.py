@@ -81,15 +81,10 @@ async def test_a_session_is_linked_and_a_message_sent_by_the_command_line(up: Up
     started = await wafleet_json("session start", "s1", "--max-messages", "3", "--window-ms", "60000")
     assert started["status"] in {"initializing", "disconnected"}
     async with SimulatedPhone(up.line["whatsapp_web_url"]) as phone:
-
-        async def shown() -> str | None:
-            result = await wafleet("session", "qr", "s1", "--json")
-            return json.loads(result.stdout)["qr"] if result.exit_code == 0 else None
-
-        code = await eventually(shown, within_s=60, every_s=0.3)
+        code = (await wafleet_json("session qr", "s1", "--timeout", "60"))["qr"]
         assert "█" in (await wafleet("session", "qr", "s1")).stdout
         await phone.user(f"{RECIPIENT}@c.us")
-        await phone.scan(code or "", WID)
+        await phone.scan(code, WID)
         assert (await wafleet_json("session start", "s1", "--wait", "--timeout", "60"))["wid"] == WID
         sent = await wafleet("send", "text", "s1", RECIPIENT, "from the command line", "--wait", "20", "--json")
         assert sent.exit_code == 0, sent.output
