@@ -26,7 +26,7 @@ from actors.messages.ids import SessionKey
 from actors.messages.records import DesiredSession
 from actors.messages.replies import ErrorBody, Reply, SessionStatus
 from actors.ports import Clock, Registry, Revised, SessionHandle
-from actors.status_desk import StatusDesk
+from actors.status_desk import StatusDesk, begun_anew
 
 _TRIES: Final = 20
 """Of a compare-and-set that somebody else won."""
@@ -144,7 +144,8 @@ class Orders:
         """Announce a new life; while the old one is still ending, its actor writes the status."""
         if self._core.phase(key) in {Phase.PENDING, Phase.CREATING}:
             return await self._desk.announce(key, State.STARTING, None, desired)
-        return await self._desk.read(key)
+        status = await self._desk.read(key)
+        return begun_anew(status, desired) if desired.outdates(status) else status
 
     async def _ask_or_status(
         self, key: SessionKey, handle: SessionHandle, command: Command, timeout_s: float
@@ -179,11 +180,13 @@ class Orders:
         self, key: SessionKey, found: Revised[DesiredSession] | None, change: dict[str, Any], *, new_life: bool
     ) -> DesiredSession | None:
         old = found.value if found else self._unknown_yet(key)
+        now = self._clock.now()
         written = old.model_copy(
             update={
                 **change,
                 "revision_of_start": old.revision_of_start + int(new_life),
-                "changed_at": self._clock.now(),
+                "started_at": now if new_life else old.started_at,
+                "changed_at": now,
             }
         )
         if await self._registry.put_desired(written, found.revision if found else None) is None:

@@ -61,3 +61,10 @@ class StatusDesk:
             state=State.STOPPED.value,
             since=self._clock.now(),
         )
+
+
+def begun_anew(status: SessionStatus, desired: DesiredSession) -> SessionStatus:
+    """Show a session whose last life has ended and whose next one was ordered, but has not said a word yet."""
+    state = State.STARTING
+    change = {"state": state.value, "status": STATUS_OF[state], "reason": None, "since": desired.started_at}
+    return status.model_copy(update=change)

@@ -18,7 +18,7 @@ from actors.messages.commands import (
     SessionStatusQuery,
 )
 from actors.messages.ids import SessionKey
-from actors.messages.records import DesiredSession
+from actors.messages.records import ENDED_STATES, DesiredSession
 from actors.messages.replies import (
     ErrorBody,
     QrReply,
@@ -30,6 +30,7 @@ from actors.messages.replies import (
     Waiting,
 )
 from actors.ports import ControlPlane
+from actors.status_desk import begun_anew
 from gateway.admission import Bound
 from gateway.jobs import JobWriter
 from gateway.registry import JetStreamRegistry
@@ -37,7 +38,6 @@ from gateway.registry import JetStreamRegistry
 ASK_TIMEOUT_S: Final = 5.0
 PAGE_TIMEOUT_S: Final = 15.0
 """For questions that the session puts to its page, which has 10 s."""
-_ENDED: Final = frozenset({"stopped", "logged_out", "failed", "blocked"})
 
 
 class Queries:
@@ -130,7 +130,9 @@ def _shown(desired: DesiredSession, seen: SessionStatus | None) -> SessionStatus
     """Return the status a session wrote, or what can be said of one that has written none yet."""
     running = desired.target == "running"
     if seen is not None:
-        ending = not running and seen.state not in _ENDED
+        if desired.outdates(seen):
+            seen = begun_anew(seen, desired)
+        ending = not running and seen.state not in ENDED_STATES
         change: dict[str, object] = {"state": "draining", "status": "disconnected"} if ending else {}
         if seen.paused != desired.paused:
             change["paused"] = desired.paused

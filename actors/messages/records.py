@@ -4,10 +4,14 @@ Buckets: ``wa_sessions`` (desired), ``wa_status`` (observed: a SessionStatus wri
 (TTL 15 s), ``wa_epochs``, ``wa_profile_heads``. Keys are ``<tenant>.<session>``.
 """
 
-from typing import Literal
+from typing import Final, Literal
 
 from actors.messages.base import Message, Timestamp
 from actors.messages.commands import RateLimit
+from actors.messages.replies import SessionStatus
+
+ENDED_STATES: Final = frozenset({"stopped", "logged_out", "failed", "blocked"})
+"""States that a session leaves only when it is started again."""
 
 
 class DesiredSession(Message):
@@ -23,7 +27,15 @@ class DesiredSession(Message):
     paused: bool = False
     revision_of_start: int = 0
     """Counts starts by a person: a raised number restarts a failed session and refills its budget."""
+    started_at: Timestamp | None = None
+    """When that number was last raised."""
     changed_at: Timestamp
+
+    def outdates(self, status: SessionStatus) -> bool:
+        """Tell whether a status is of a life before the one that was ordered: its end says nothing of the new one."""
+        if self.target != "running" or self.started_at is None:
+            return False
+        return status.state in ENDED_STATES and self.started_at > status.since
 
 
 class LeaseRecord(Message):

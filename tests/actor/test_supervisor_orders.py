@@ -119,6 +119,19 @@ async def test_a_start_while_draining_is_carried_out_after_the_end(stage: Stage)
     assert stage.host.count("s1") == 2
 
 
+async def test_a_start_just_after_the_end_is_not_answered_with_that_end(stage: Stage) -> None:
+    await stage.order("s1", SessionStart())
+    stage.host.session("s1").stubborn = True
+    stopped = await stage.order("s1", SessionStop())
+    assert isinstance(stopped, SessionStatus)
+    # The old actor has written its last word but its process has not ended yet.
+    await stage.registry.put_status(stopped.model_copy(update={"state": "stopped", "since": stage.clock.now()}))
+    await stage.clock.advance(0.1)
+    reply = await stage.order("s1", SessionStart())
+    assert isinstance(reply, SessionStatus)
+    assert (reply.state, reply.status, reply.reason) == ("starting", "initializing", None)
+
+
 async def test_a_logout_of_a_living_session_is_the_actors(stage: Stage) -> None:
     await stage.order("s1", SessionStart())
     assert (await stage.order("s1", SessionLogout())).state == "logged_out"
