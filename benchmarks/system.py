@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 
 from actors.messages.commands import RateLimit
+from benchmarks.measure import kind_of
 from gateway.client import Client
 from simulator.client import SimulatedPhone
 
@@ -70,10 +71,13 @@ async def running() -> AsyncIterator[System]:
 
 
 def worker_of(session_id: str) -> psutil.Process:
-    """Find the process of a session's actor by the name that Ray gives it."""
-    wanted = f"session:{TENANT}:{session_id}"
+    """Find the process of a session's actor: the one above the driver above the browser on its profile."""
+    profile = f"/{TENANT}/{session_id}/"
     for process in psutil.process_iter(["cmdline"]):
-        if wanted in " ".join(process.info["cmdline"] or ()):
-            return process
-    msg = f"no process is named {wanted}"
+        words = process.info["cmdline"] or ()
+        if any(word.startswith("--user-data-dir=") and profile in word + "/" for word in words):
+            ancestors = process.parents()
+            driver = next(index for index, above in enumerate(ancestors) if kind_of(above) == "driver")
+            return ancestors[driver + 1]
+    msg = f"no browser runs on a profile {profile}"
     raise LookupError(msg)
