@@ -11,6 +11,7 @@ from typing import Final
 from actors.config import SessionConfig
 from actors.core import lifecycle, signals
 from actors.core.dispatch import Dispatcher
+from actors.core.echoes import Echoes
 from actors.core.facts import (
     AccountBlocked,
     AckChanged,
@@ -53,6 +54,7 @@ class SessionCore:
 
     def __init__(self, desired: DesiredSession, config: SessionConfig, random: Random) -> None:
         self._poll_every_s = config.poll_log_every_s
+        self._echoes = Echoes()
         self._read_at: float | None = None
         self._machine = Machine(desired, config, random)
         self.pairing = self._machine.pairing
@@ -106,7 +108,7 @@ class SessionCore:
         """Return when ``Tick`` is due; None if nothing is waited for."""
         due = [self._machine.next_deadline()]
         if self._hands_out:
-            due += [self._read_at, self.dispatcher.next_deadline()]
+            due += [self._read_at, self._echoes.next_at(), self.dispatcher.next_deadline()]
         return min((at for at in due if at is not None), default=None)
 
     def _decide(self, item: SessionInput, now: float) -> None:
@@ -115,6 +117,8 @@ class SessionCore:
                 self._after_job(item, now)
             case signals.Woken(lane):
                 self.dispatcher.mailbox.wake(lane)
+                if lane is not None:
+                    self._echoes.woken(lane, now)
             case signals.JobsRead(read, jobs):
                 self.dispatcher.mailbox.put(read, jobs)
             case signals.ReadFailed(lane):
@@ -208,6 +212,8 @@ class SessionCore:
         if self._read_at is not None and self._read_at <= now:
             self._read_at = now + self._poll_every_s
             self.dispatcher.mailbox.wake(None)
+        for lane in self._echoes.take(now):
+            self.dispatcher.mailbox.wake(lane)
         self._machine.tick(now)
 
     @property

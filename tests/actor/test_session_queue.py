@@ -6,7 +6,7 @@ from actors.messages.jobs import Job
 from actors.messages.replies import QueueReply
 from tests.actor.conftest import Staged
 from tests.actor.stage import Stage, limit
-from tests.support.fakes import FakePorts
+from tests.support.fakes import FakePorts, settle
 
 
 def ids(jobs: list[Job]) -> list[str]:
@@ -127,6 +127,16 @@ async def test_a_read_that_failed_is_made_again(staged: Staged) -> None:
     assert stage.whatsapp.accepted == []
     await stage.clock.advance(1)
     assert len(stage.whatsapp.accepted) == 1
+
+
+async def test_a_wake_up_that_comes_before_its_job_is_stored_costs_no_poll(staged: Staged) -> None:
+    stage = await staged()
+    job = stage.job()
+    stage.ports.jobs.wake("normal")
+    await settle()
+    stage.ports.jobs.store(job, wake=False)
+    await stage.clock.advance(0.02)
+    assert stage.whatsapp.accepted == [job.message_id]
 
 
 async def test_jobs_whose_wake_up_was_lost_are_found_by_looking(staged: Staged) -> None:
