@@ -12,7 +12,6 @@ from typing import Final
 import orjson
 
 from actors.core.former_sends import Told, ends_of_attempts
-from actors.messages.base import rfc3339_ms
 from actors.messages.ids import SessionKey
 from gateway.connection import Bus
 from gateway.direct import StoredMessage, last_message, read_batch
@@ -42,7 +41,7 @@ async def former_sends(bus: Bus, key: SessionKey, within_s: float) -> Sequence[f
 async def _since(bus: Bus, subject: str, moment: datetime) -> list[StoredMessage]:
     """Read what was stored of a subject since a moment; no more than the window of a session's sends."""
     found: list[StoredMessage] = []
-    position: dict[str, object] = {"start_time": rfc3339_ms(moment)}
+    position: dict[str, object] = {"start_time": moment.isoformat()}
     while True:
         page = await read_batch(bus, WA_EVENTS, {"next_by_subj": subject, "batch": _BATCH, **position})
         found += page.messages
