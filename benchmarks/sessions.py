@@ -15,7 +15,8 @@ from benchmarks.table import Row
 
 _SESSIONS = ("s1", "s2", "s3")
 _SENDS = 100
-_IDLE_S = 20
+_IDLE_S = 75
+"""Longer than a session takes to give freed memory back to the system (once a minute)."""
 _KILLS = 3
 _MAX_FURTHER_MIB = 185
 _MAX_RECOVERY_S = 4.0
@@ -29,6 +30,7 @@ async def measure(system: System) -> list[Row]:
     """Measure one session, then two more beside it."""
     rows = await _starts(system)
     rows += await _hand_over(system)
+    await asyncio.sleep(_IDLE_S)  # noqa: TID251 - a session at rest is what is measured
     first = _cost_by_kind(_SESSIONS[:1])
     for number, session_id in enumerate(_SESSIONS[1:], start=2):
         await system.link(session_id, _wid(number))
@@ -94,13 +96,12 @@ def _cost_by_kind(sessions: tuple[str, ...]) -> dict[str, float]:
 
 
 async def _costs(first: dict[str, float]) -> list[Row]:
-    both = _cost_by_kind(_SESSIONS)
-    more = len(_SESSIONS) - 1
-    further = {kind: (both[kind] - first[kind]) / more for kind in both}
     pids = [process.pid for session_id in _SESSIONS for process in _processes(session_id)]
     before = cpu_seconds(pids)
     await asyncio.sleep(_IDLE_S)  # noqa: TID251 - idling is what is measured
     idle = (cpu_seconds(pids) - before) / _IDLE_S / len(_SESSIONS)
+    together = _cost_by_kind(_SESSIONS)
+    further = {kind: (together[kind] - first[kind]) / (len(_SESSIONS) - 1) for kind in together}
     total = sum(further.values())
     return [
         Row("memory of one session alone, PSS", _parts(first)),
