@@ -62,7 +62,7 @@ async def test_a_deaf_page_works_but_hears_nothing_until_it_is_reloaded(
     await phone.deaf(me)
     start = page.mark()
     unheard = await phone.inbound(me, ANN, "can you hear me?")
-    assert (await page.js(f"WPP.chat.sendTextMessage('{ANN}', 'I can talk')"))["ack"] == 1
+    assert (await page.js(f"WPP.chat.sendTextMessage('{ANN}', 'I can talk')"))["ack"] in {1, 2, 3}
     assert await page.js(SOCKET) == ["CONNECTED", "MAIN"]
     assert unheard.id not in str(page.since(start, "chat.new_message"))
     traffic = await phone.traffic(me)
@@ -200,7 +200,7 @@ async def test_a_lost_ack_leaves_the_send_open_and_the_truth_with_one_message(
     assert not sending.done()
     await phone.fail(wid=me, no_ack=False)
     await phone.drop(me)
-    assert (await sending)["ack"] == 1
+    assert (await sending)["ack"] in {1, 2, 3}
     assert [entry.dup for entry in await phone.sent(before)] == [False, True]
 
 
