@@ -20,6 +20,10 @@ async def never(noted: list[str]) -> NoReturn:
     raise AssertionError
 
 
+async def answering() -> str:
+    return "answer"
+
+
 async def raising(error: Exception) -> NoReturn:
     raise error
 
@@ -27,7 +31,7 @@ async def raising(error: Exception) -> NoReturn:
 async def test_an_answer_passes_and_a_missing_one_is_cut_off() -> None:
     noted: list[str] = []
     life = Lifeline()
-    assert await life.call("now", asyncio.sleep(0, "answer"), 1) == "answer"  # noqa: TID251 - a coroutine with a result
+    assert await life.call("now", answering(), 1) == "answer"
     with pytest.raises(PageUnresponsive, match="later: no answer from the page"):
         await life.call("later", never(noted), 0.01)
     await eventually(lambda: noted == ["cancelled"], within_s=1)
