@@ -162,6 +162,13 @@ async def test_a_lookup_on_another_profile_proves_nothing(staged: Staged) -> Non
     assert stage.whatsapp.accepted == []
 
 
+async def test_an_attempt_names_the_profile_as_it_is_then(staged: Staged) -> None:
+    stage = await staged()
+    stage.whatsapp.generation = "renewed under the running browser"
+    (job,) = await stage.submit()
+    assert stage.record(job).attempts[-1].generation == "renewed under the running browser"
+
+
 async def test_a_refused_repeat_is_never_called_failed(staged: Staged) -> None:
     stage = await staged()
     stage.browser.plan("timeout_stored", "failed")
