@@ -159,5 +159,6 @@ def _job_data(record: JobRecord) -> JobData:
         lid=chat_id if chat_id and chat_id.endswith("@lid") else None,
         message_id=record.sent_key,
         attempt=len(record.attempts),
+        inbox_seq=record.inbox_seq,
         error=record.error,
     )

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from nats.aio.msg import Msg
 
 from actors.errors import Unavailable
+
+_LIMIT_REACHED: Final = 10077
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,11 @@ class Refused:
     code: int
     err_code: int
     description: str
+
+    @property
+    def subject_is_full(self) -> bool:
+        """Whether the subject holds as many messages as it may; the same code tells of a stream that is full."""
+        return self.err_code == _LIMIT_REACHED and "per subject" in self.description
 
     def unavailable(self, doing: str) -> Unavailable:
         """Build the error for a refusal that the caller can do nothing about."""

@@ -12,6 +12,7 @@ client's parts; knows nothing of Ray.
 
 import base64
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Final, Literal, Self, TypedDict, Unpack
@@ -19,7 +20,7 @@ from typing import Any, Final, Literal, Self, TypedDict, Unpack
 from ulid import ULID
 
 from actors.messages.commands import Lane, MediaKind, RateLimit
-from actors.messages.ids import SessionKey
+from actors.messages.ids import SessionKey, job_id_of_key
 from actors.messages.replies import (
     ContactInfo,
     ContactList,
@@ -45,6 +46,19 @@ DIRECT_TIMEOUT_S: Final = 45.0
 """A direct send is answered with its outcome, after 30 s and a little at most."""
 _DIRECT_TRY_S: Final = 10.0
 _SENT: Final = frozenset({"sent", "delivered", "read", "played"})
+
+
+SendName = Literal["send.text", "send.media", "send.location"]
+
+
+@dataclass(frozen=True, slots=True)
+class JobStored:
+    """A send lies in the inbox and will be carried out once, or refused, as an event will tell."""
+
+    job_id: str
+    """Id of its job, if it is accepted."""
+    idempotency_key: str
+    inbox_seq: int
 
 
 class SendOptions(TypedDict, total=False):
@@ -233,6 +247,27 @@ class Client:
         """Send a location."""
         fields = {"to": to, "latitude": latitude, "longitude": longitude, "description": description, **options}
         return await self._send("send.location", session_id, fields)
+
+    async def inbox_send(self, session_id: str, command: SendName, **fields: Any) -> JobStored:
+        """Store a send durably, whether or not a gateway runs; what becomes of it is told by events.
+
+        ``job.accepted`` or ``job.rejected`` comes first, and then what follows of any job; all of them with the
+        ``job_id`` and ``inbox_seq`` that are returned here. For a day it waits for a gateway.
+
+        Args:
+            session_id: The session.
+            command: ``send.text``, ``send.media`` or ``send.location``.
+            fields: The command's body, e.g. ``to="6281234567890", message="Hello!"``.
+
+        Raises:
+            InvalidCommand: It is no such command, or does not fit it; nothing was stored.
+            QueueFull: As many wait in the inbox already as a queue may hold.
+            Unavailable: JetStream did not store it in time.
+        """
+        key = fields.get("idempotency_key") or str(ULID())
+        seq = await self._requests.store(command, session_id, {**fields, "idempotency_key": key})
+        job_id = job_id_of_key(SessionKey(self.tenant_id, session_id), key)
+        return JobStored(job_id=job_id, idempotency_key=key, inbox_seq=seq)
 
     async def job(self, session_id: str, job_id: str) -> JobReply:
         """Return what is known of a job."""

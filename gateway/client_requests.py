@@ -5,7 +5,7 @@ Imports the connection and the messages.
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, TypeVar
 
 import orjson
@@ -14,14 +14,16 @@ from nats.micro.request import ERROR_CODE_HEADER
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from actors.clock import SystemClock
-from actors.errors import Unavailable
+from actors.errors import QueueFull, Unavailable
 from actors.messages.commands import parse_command
 from actors.messages.replies import ErrorReply
+from gateway.answers import Stored
 from gateway.connection import Bus
 from gateway.failures import error_of
-from gateway.subjects import command_subject
+from gateway.subjects import command_subject, inbox_subject
 
 R = TypeVar("R", bound=BaseModel)
+T = TypeVar("T")
 
 TRY_S: Final = 5.0
 """How long one try may take before the request is sent again, to another gateway perhaps."""
@@ -80,10 +82,16 @@ class Requests:
         body = orjson.dumps(said)
         parse_command(command, body)  # what is wrong is told here, by the same rules, without a round trip
         subject = command_subject(self._tenant_id, session_id, command)
-        msg = await self._answered(
-            subject,
-            body,
+
+        async def ask_once(within_s: float) -> Msg:
+            msg = await self._bus.request(subject, body, timeout_s=within_s)
+            _raise_if_error(msg)
+            return msg
+
+        msg = await self._insist(
+            ask_once,
             command,
+            "gateway",
             timeout_s=self._timeout_s if timeout_s is None else timeout_s,
             try_s=try_s or TRY_S_BY_COMMAND.get(command, TRY_S),
         )
@@ -92,23 +100,44 @@ class Requests:
         except ValidationError as exc:
             raise Unavailable(f"{command}: the reply is not one this version can read: {msg.data[:200]!r}") from exc
 
-    async def _answered(self, subject: str, body: bytes, command: str, *, timeout_s: float, try_s: float) -> Msg:
-        """Ask until an answer comes; a gateway that says ``unavailable`` is asked again as well."""
+    async def store(self, command: str, session_id: str, fields: Mapping[str, Any]) -> int:
+        """Publish one send durably and return its sequence in the inbox.
+
+        Raises:
+            InvalidCommand: It is no send, or does not fit it.
+            QueueFull: As many wait there as may.
+            Unavailable: JetStream did not store it in time.
+        """
+        body = orjson.dumps({name: value for name, value in fields.items() if value is not None})
+        subject = inbox_subject(self._tenant_id, session_id, command)
+        parse_command(command, body)
+
+        async def store_once(within_s: float) -> int:
+            answer = await self._bus.store(subject, body, timeout_s=within_s)
+            if isinstance(answer, Stored):
+                return answer.seq
+            if answer.subject_is_full:
+                raise QueueFull(f"the inbox of session {session_id!r} is full; send more when some are done")
+            raise answer.unavailable(f"{command} for the inbox")
+
+        return await self._insist(store_once, command, "JetStream", timeout_s=self._timeout_s, try_s=TRY_S)
+
+    async def _insist(
+        self, attempt: Callable[[float], Awaitable[T]], command: str, who: str, *, timeout_s: float, try_s: float
+    ) -> T:
+        """Try until an answer comes; whoever says ``unavailable`` is asked again as well."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_s
         pause = _FIRST_PAUSE_S
         while True:
             try:
-                msg = await self._bus.request(subject, body, timeout_s=min(try_s, deadline - loop.time()))
-                _raise_if_error(msg)
+                return await attempt(min(try_s, deadline - loop.time()))
             except Unavailable as exc:
                 if command in NEVER_REPEATED or loop.time() + pause >= deadline:
                     raise Unavailable(
-                        f"no gateway carried out {command} within {timeout_s:g} s: {exc}", exc.details
+                        f"no {who} carried out {command} within {timeout_s:g} s: {exc}", exc.details
                     ) from exc
                 _log.debug("%s: asking again: %s", command, exc)
-            else:
-                return msg
             await self._clock.sleep(pause)
             pause = min(2 * pause, _MAX_PAUSE_S)
 

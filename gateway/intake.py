@@ -8,6 +8,7 @@ import hashlib
 import ipaddress
 import socket
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 from urllib.parse import urlsplit
@@ -18,6 +19,7 @@ from actors.config import QueueConfig
 from actors.errors import (
     AccountRestricted,
     InvalidCommand,
+    JobExpired,
     MediaRejected,
     ReconnectExhausted,
     SessionFailure,
@@ -32,6 +34,19 @@ from actors.messages.records import DesiredSession
 from actors.messages.replies import SessionStatus
 
 _LOCALHOST: Final = "localhost"
+
+
+@dataclass(frozen=True, slots=True)
+class InboxOrigin:
+    """Where a command comes from that was published to the inbox."""
+
+    seq: int
+    """Its sequence in ``WA_INBOX``."""
+    stored_at: datetime
+    again: bool
+    """It was handed out before, so it may have been carried out."""
+    given_up: bool
+    """It was handed out so often that nothing more is begun for it."""
 
 
 def check_built(command: SendCommand) -> None:
@@ -76,10 +91,14 @@ def check_state(desired: DesiredSession, status: SessionStatus, command: SendCom
     return None
 
 
-def check_expiry(command: SendCommand, now: datetime) -> InvalidCommand | None:
-    """Tell whether no attempt could ever begin."""
+def check_expiry(
+    command: SendCommand, now: datetime, origin: InboxOrigin | None = None
+) -> InvalidCommand | JobExpired | None:
+    """Tell whether no attempt could ever begin: a moment long past, or one that passed while nobody read the inbox."""
     if command.expires_at is None or command.expires_at > now:
         return None
+    if origin is not None and command.expires_at > origin.stored_at:
+        return JobExpired("expires_at passed before an attempt began")
     return InvalidCommand(
         f"expires_at {rfc3339_ms(command.expires_at)} is past; give a moment to come or leave it out",
         {"field": "expires_at", "now": rfc3339_ms(now)},
@@ -87,7 +106,14 @@ def check_expiry(command: SendCommand, now: datetime) -> InvalidCommand | None:
 
 
 def job_of(
-    key: SessionKey, command: SendCommand, *, now: datetime, fresh_id: str, request_id: str, queue: QueueConfig
+    key: SessionKey,
+    command: SendCommand,
+    *,
+    now: datetime,
+    fresh_id: str,
+    request_id: str,
+    queue: QueueConfig,
+    inbox_seq: int | None = None,
 ) -> Job:
     """Make the job of a command.
 
@@ -98,6 +124,7 @@ def job_of(
         fresh_id: The job's id where no idempotency key gives it one.
         request_id: Random id of this request.
         queue: Bounds of expiry.
+        inbox_seq: Its sequence in the inbox, if it came that way.
     """
     direct = command.mode == "direct"
     latest = now + timedelta(seconds=queue.direct_expiry_s if direct else queue.default_expiry_s)
@@ -116,6 +143,7 @@ def job_of(
         body_hash=body_hash(command),
         idempotency_key=idempotency_key,
         on_limit=command.on_limit,
+        inbox_seq=inbox_seq,
         accepted_at=now,
         expires_at=min(expires_at, latest) if direct else expires_at,
     )

@@ -110,7 +110,11 @@ class JobCommands:
             session_id=record.session_id,
             time=self._clock.now(),
             data=JobData(
-                job_id=record.job_id, idempotency_key=record.idempotency_key, to=record.to, error=record.error
+                job_id=record.job_id,
+                idempotency_key=record.idempotency_key,
+                to=record.to,
+                inbox_seq=record.inbox_seq,
+                error=record.error,
             ),
         )
         await publish_event(self._bus, event)

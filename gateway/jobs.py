@@ -27,8 +27,6 @@ from gateway.direct import StoredMessage, read_all, read_batch
 from gateway.inbox import Begun, begun
 from gateway.streams import WA_JOBS, job_subject
 
-_MAX_PER_SUBJECT: Final = 10077
-"""``maximum messages per subject exceeded`` or ``maximum bytes exceeded``: the description tells which."""
 _NO_MESSAGE: Final = frozenset({10037, 10043, 10057})
 _JOB: Final[TypeAdapter[Job]] = TypeAdapter(Job)
 _LANE_NAMES: Final = frozenset(get_args(LaneName))
@@ -119,7 +117,7 @@ class JobWriter:
     def _judge(self, job: Job, answer: Stored | Refused) -> PubAck:
         if isinstance(answer, Stored):
             return PubAck(answer.seq, answer.duplicate)
-        if answer.err_code == _MAX_PER_SUBJECT and "per subject" in answer.description:
+        if answer.subject_is_full:
             raise QueueFull(
                 f"lane {job.lane!r} of session {job.session_id!r} holds {self._limit} waiting jobs, its limit; "
                 "send more when some are done",

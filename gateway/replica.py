@@ -6,7 +6,10 @@ lie in JetStream, sessions are reached through the control plane, the registry i
 Imports every part of the service; ``gateway.main`` and tests bring connection and control plane.
 """
 
+import asyncio
+import secrets
 from dataclasses import dataclass, field
+from random import Random
 from typing import Final
 
 from actors.clock import SystemClock
@@ -33,6 +36,7 @@ from actors.messages.commands import (
 )
 from actors.ports import Clock, ControlPlane
 from gateway.admission import Bound
+from gateway.command_inbox import CommandInbox
 from gateway.connection import Bus
 from gateway.control import Control
 from gateway.direct_sends import DirectSends
@@ -41,12 +45,14 @@ from gateway.events import EventOutbox
 from gateway.job_commands import JobCommands
 from gateway.jobs import JobWriter
 from gateway.outcomes import Outcomes
+from gateway.pulling import PullReader
 from gateway.queries import Queries
 from gateway.records import RecordStore
 from gateway.registry import JetStreamRegistry
 from gateway.sends import Sends
 from gateway.service import GatewayService, ServiceLimits
 from gateway.storing import JobStore
+from gateway.streams import WA_INBOX, inbox_reader
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +66,8 @@ class ReplicaLimits:
     direct: int = 1_024
     """Direct sends that wait for their outcome."""
     direct_per_session: int = 128
+    inbox: int = 64
+    """Commands of the inbox that are carried out at once."""
     drain_timeout_s: float = 10.0
 
 
@@ -103,6 +111,15 @@ class GatewayReplica:
             queue=queue,
             allowed_private_hosts=allowed_private_hosts,
         )
+        self._inbox: Final = PullReader(
+            bus,
+            WA_INBOX,
+            inbox_reader(queue),
+            CommandInbox(bus, sends, clock).handle,
+            clock=clock,
+            at_once=self._limits.inbox,
+            random=Random(secrets.randbits(32)),  # noqa: S311 - jitter, no secret
+        )
         orders = Control(queries=queries, control=control, asking=asking)
         dispatcher = dispatch_table(queries, orders, sends, commands)
         self._running = False
@@ -114,13 +131,16 @@ class GatewayReplica:
         await self._registry.start()
         self._outbox.start()
         await self._service.start()
+        await self._inbox.start()
 
     async def drain(self) -> None:
         """Take nothing new, finish what is in flight, publish what is left to publish; may be called twice."""
         if not self._running:
             return
         self._running = False
-        await self._service.drain(self._limits.drain_timeout_s)
+        await asyncio.gather(
+            self._service.drain(self._limits.drain_timeout_s), self._inbox.drain(self._limits.drain_timeout_s)
+        )
         await self._outbox.close()
         await self._registry.stop()
 

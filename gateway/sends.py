@@ -3,7 +3,7 @@
 Theory of operation. A repeat of an idempotency key is answered with the first job whatever speaks against the command
 by now (a full window, a failed session, a passed ``expires_at``); so every refusal that may come and go asks for an
 earlier job first. On the way of a job that is taken there is no question to anybody but JetStream: session and status
-come from memory. Direct mode goes on in ``direct_sends``.
+come from memory. Direct mode goes on in ``direct_sends``; commands of the inbox come from ``command_inbox``.
 
 Imports intake, storing, queries and events.
 """
@@ -15,18 +15,18 @@ from typing import Final, Protocol
 from ulid import ULID
 
 from actors.config import QueueConfig
-from actors.errors import RateLimited, WafleetError
+from actors.errors import RateLimited, Unavailable, WafleetError
 from actors.messages.commands import QueueQuery, RateLimitQuery, SendCommand
 from actors.messages.events import JobData, JobEvent
-from actors.messages.ids import SessionKey
+from actors.messages.ids import SessionKey, job_id_of_inbox
 from actors.messages.jobs import Job
 from actors.messages.records import DesiredSession
 from actors.messages.replies import ErrorBody, JobAccepted, QueueReply, RateLimitReply, Reply, SessionStatus
 from actors.ports import Clock
 from gateway.direct_sends import DirectSends
 from gateway.events import EventOutbox
-from gateway.intake import check_built, check_expiry, check_media, check_state, job_of
-from gateway.storing import JobStore
+from gateway.intake import InboxOrigin, check_built, check_expiry, check_media, check_state, job_of
+from gateway.storing import JobStore, Stored
 
 _log = logging.getLogger("wafleet.gateway")
 
@@ -71,25 +71,10 @@ class Sends:
 
     async def send(self, key: SessionKey, command: SendCommand) -> Reply:
         """Take one send. Raises every error that DESIGN section 2 names for sends."""
-        check_built(command)
-        check_media(command, self._allowed_private_hosts)
-        desired, status = await self._queries.current(key)
-        job = self._job(key, command)
-        refusal: WafleetError | None = check_state(desired, status, command) or check_expiry(command, job.accepted_at)
-        if refusal is None and command.mode == "queue" and command.on_limit == "reject":
-            refusal = await self._full_window(key)
+        job, refusal = await self._judged(key, command, None)
         if command.mode == "direct":
             return await self._direct.send(job, refusal, self._announce)
-        return await self._enqueue(job, refusal)
-
-    async def _enqueue(self, job: Job, refusal: WafleetError | None) -> JobAccepted:
-        if refusal is None:
-            stored = await self._store.store(job)
-        else:
-            earlier = await self._store.find(job)
-            if earlier is None:
-                raise refusal
-            stored = earlier
+        stored = await self._stored(job, refusal)
         if not stored.duplicate:
             await self._announce(job)
         return JobAccepted(
@@ -97,6 +82,39 @@ class Sends:
             status=stored.record.status if stored.duplicate else "accepted",
             duplicate=stored.duplicate,
         )
+
+    async def take(self, key: SessionKey, command: SendCommand, origin: InboxOrigin) -> Stored:
+        """Take one send out of the inbox; its outcome, in direct mode too, is left to events. Raises as ``send``."""
+        job, refusal = await self._judged(key, command, origin)
+        earlier = await self._store.resume(job) if origin.again else None
+        if earlier is not None:
+            return earlier
+        if origin.given_up:
+            raise Unavailable("a part of the system was away too long; send it again")
+        return await self._stored(job, refusal)
+
+    async def _judged(
+        self, key: SessionKey, command: SendCommand, origin: InboxOrigin | None
+    ) -> tuple[Job, WafleetError | None]:
+        """Make the job of a command, and say what speaks against it now. Raises what always speaks against it."""
+        check_built(command)
+        check_media(command, self._allowed_private_hosts)
+        desired, status = await self._queries.current(key)
+        job = self._job(key, command, origin)
+        refusal: WafleetError | None = check_state(desired, status, command)
+        refusal = refusal or check_expiry(command, job.accepted_at, origin)
+        if refusal is None and command.mode == "queue" and command.on_limit == "reject":
+            refusal = await self._full_window(key)
+        return job, refusal
+
+    async def _stored(self, job: Job, refusal: WafleetError | None) -> Stored:
+        """Store a job; where something speaks against it, it must be one that was stored before."""
+        if refusal is None:
+            return await self._store.store(job)
+        earlier = await self._store.find(job)
+        if earlier is None:
+            raise refusal
+        return earlier
 
     async def _full_window(self, key: SessionKey) -> RateLimited | None:
         """Ask the owner whether one more job would still fit: not where ``remaining`` ≤ waiting + active."""
@@ -123,7 +141,20 @@ class Sends:
             )
         )
 
-    def _job(self, key: SessionKey, command: SendCommand) -> Job:
-        fresh_id = "" if command.idempotency_key else str(ULID())
-        request_id = secrets.token_hex(8)
-        return job_of(key, command, now=self._clock.now(), fresh_id=fresh_id, request_id=request_id, queue=self._queue)
+    def _job(self, key: SessionKey, command: SendCommand, origin: InboxOrigin | None) -> Job:
+        """Make the job; one from the inbox has the same ids each time it is handed out."""
+        if origin is None:
+            fresh_id = "" if command.idempotency_key else str(ULID())
+            request_id, seq = secrets.token_hex(8), None
+        else:
+            fresh_id, seq = job_id_of_inbox(key, origin.seq, origin.stored_at), origin.seq
+            request_id = f"inbox:{fresh_id}"
+        return job_of(
+            key,
+            command,
+            now=self._clock.now(),
+            fresh_id=fresh_id,
+            request_id=request_id,
+            queue=self._queue,
+            inbox_seq=seq,
+        )

@@ -63,6 +63,24 @@ class JobStore:
         _check_same(job, found.value)
         return Stored(found.value, duplicate=True)
 
+    async def resume(self, job: Job) -> Stored | None:
+        """Find the job that an earlier delivery of the same request made; what it left half-made is taken back.
+
+        Raises:
+            Unavailable: JetStream did not answer.
+        """
+        for _ in range(_MAX_TRIES):
+            found = await self._records.get(job.key, job.job_id)
+            if found is None or found.value.request_id != job.request_id:
+                return None
+            record = found.value
+            touched = not record.is_open or record.attempts or record.seq is not None
+            if touched or await self._jobs.find_seq(job.key, record.lane, job.job_id) is not None:
+                return Stored(record, duplicate=False)
+            if await self._records.delete(record, found.revision):
+                return None
+        raise Unavailable(f"the record of job {job.job_id} changes all the time; ask again", {"job_id": job.job_id})
+
     async def store(self, job: Job) -> Stored:
         """Store a job.
 

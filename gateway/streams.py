@@ -1,9 +1,9 @@
-"""Every stream and bucket of wafleet as data, and ``ensure``, which makes the server have them.
+"""Every stream, bucket and consumer of wafleet as data, and ``ensure``, which makes the server have them.
 
 Theory of operation. ``STREAM.CREATE`` with a configuration that the server already has is a success, with another one
 it answers 10058 and ``STREAM.UPDATE`` follows: so any number of gateways may run ``ensure`` at once. ``max_bytes`` is a
 reservation: a server refuses (10047) what exceeds the rest of its ``max_file_store`` (by default three quarters of the
-free disk; all bounds here are 7.2 GiB). ``ensure`` then halves all bounds until they fit, says so in the log, and asks
+free disk; all bounds here are 7.5 GiB). ``ensure`` then halves all bounds until they fit, says so in the log, and asks
 for the full ones again at its next run. A smaller bound drops nothing from streams that discard new messages.
 
 Owns names, subjects and bounds. Imports configs and the connection.
@@ -20,9 +20,11 @@ from actors.messages.ids import SessionKey
 from actors.messages.jobs import LaneName
 from gateway.answers import Refused
 from gateway.connection import Bus
+from gateway.subjects import INBOX_SUBJECTS
 
 WA_JOBS: Final = "WA_JOBS"
 WA_EVENTS: Final = "WA_EVENTS"
+WA_INBOX: Final = "WA_INBOX"
 SESSIONS: Final = "wa_sessions"
 STATUS: Final = "wa_status"
 LEASES: Final = "wa_leases"
@@ -35,11 +37,37 @@ _GIB: Final = 2**30
 _MIN_MAX_BYTES: Final = 4 * _MIB
 _MAX_HALVINGS: Final = 8
 _DUPLICATE_WINDOW_S: Final = 120.0
+_LEAST_DUPLICATE_WINDOW_S: Final = 0.1
+"""The server takes none smaller (0 would mean its default)."""
+_INBOX_AT_ONCE: Final = 1_024
+"""Commands of the inbox that are being handled or wait for another try, over all gateways."""
 _NAME_IN_USE: Final = 10058
 _NO_STORAGE: Final = 10047
 _NOT_FOUND: Final = 10059
 
 _log = logging.getLogger("wafleet.nats")
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerSpec:
+    """What a durable pull consumer is to be. It hands a message out until it is acknowledged: its reader counts."""
+
+    name: str
+    ack_wait_s: float
+    max_ack_pending: int
+
+    def config(self) -> dict[str, Any]:
+        """Render as JetStream's API wants it."""
+        return {
+            "name": self.name,
+            "durable_name": self.name,
+            "deliver_policy": "all",
+            "ack_policy": "explicit",
+            "ack_wait": int(self.ack_wait_s * 1e9),
+            "max_deliver": -1,
+            "max_ack_pending": self.max_ack_pending,
+            "replay_policy": "instant",
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +86,10 @@ class StreamSpec:
     republish_to: str | None = None
     """Where each stored message is shown again, with its sequence, to plain subscribers."""
     is_bucket: bool = False
+    retention: Literal["limits", "workqueue"] = "limits"
+    """``workqueue``: what its consumer acknowledged is deleted."""
+    duplicate_window_s: float = _DUPLICATE_WINDOW_S
+    consumers: tuple[ConsumerSpec, ...] = ()
 
     def halved(self, times: int) -> "StreamSpec":
         """Return the same with a smaller bound, for a server with little room."""
@@ -65,12 +97,12 @@ class StreamSpec:
 
     def config(self) -> dict[str, Any]:
         """Render as JetStream's API wants it (durations in nanoseconds)."""
-        window_s = min(_DUPLICATE_WINDOW_S, self.max_age_s or _DUPLICATE_WINDOW_S)
+        window_s = min(self.duplicate_window_s, self.max_age_s or self.duplicate_window_s)
         config: dict[str, Any] = {
             "name": self.name,
             "subjects": list(self.subjects),
             "storage": "file",
-            "retention": "limits",
+            "retention": self.retention,
             "num_replicas": 1,
             "max_consumers": -1,
             "max_msgs": -1,
@@ -100,6 +132,12 @@ def declared(queue: QueueConfig | None = None, lease: LeaseConfig | None = None)
             max_per_subject=queue.max_waiting_per_lane, refuse_per_subject=True,
         ),
         StreamSpec(WA_EVENTS, ("wa.*.evt.>",), 2 * _GIB, "old", max_age_s=7 * 86_400.0),
+        StreamSpec(
+            WA_INBOX, (INBOX_SUBJECTS,), 256 * _MIB, "new", max_age_s=86_400.0,
+            max_per_subject=queue.max_waiting_per_lane, refuse_per_subject=True,
+            retention="workqueue", duplicate_window_s=_LEAST_DUPLICATE_WINDOW_S,
+            consumers=(inbox_reader(queue),),
+        ),
         _bucket(SESSIONS, 64 * _MIB, republish=True),
         _bucket(STATUS, 64 * _MIB, republish=True),
         _bucket(LEASES, 64 * _MIB, ttl_s=lease.ttl_s),
@@ -107,6 +145,11 @@ def declared(queue: QueueConfig | None = None, lease: LeaseConfig | None = None)
         _bucket(JOB_RECORDS, _GIB, ttl_s=queue.record_ttl_s),
         _bucket(PROFILE_HEADS, 16 * _MIB),
     )  # fmt: skip
+
+
+def inbox_reader(queue: QueueConfig) -> ConsumerSpec:
+    """Declare the one consumer of ``WA_INBOX``, which all gateways share."""
+    return ConsumerSpec("gateways", queue.inbox_ack_wait_s, _INBOX_AT_ONCE)
 
 
 async def ensure(bus: Bus, specs: Sequence[StreamSpec] | None = None) -> None:
@@ -163,7 +206,17 @@ async def _ensure_all(bus: Bus, specs: Sequence[StreamSpec]) -> bool:
             if refused.err_code == _NO_STORAGE:
                 return False
             raise refused.unavailable(f"stream {spec.name}")
+        for consumer in spec.consumers:
+            await ensure_consumer(bus, spec.name, consumer)
     return True
+
+
+async def ensure_consumer(bus: Bus, stream: str, spec: ConsumerSpec) -> None:
+    """Make the server have a consumer as it is declared. Raises ``Unavailable``."""
+    request = {"stream_name": stream, "config": spec.config()}
+    made = await bus.api(f"CONSUMER.CREATE.{stream}.{spec.name}", request)
+    if isinstance(made, Refused):
+        raise made.unavailable(f"consumer {spec.name} of {stream}")
 
 
 async def _create_or_update(bus: Bus, spec: StreamSpec) -> Refused | None:

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from actors.errors import InvalidCommand, Unsupported
-from actors.messages.commands import PLANNED, SESSION_COMMANDS, TENANT_COMMANDS
-from actors.messages.ids import is_id
+from actors.messages.commands import PLANNED, SESSION_COMMANDS, TENANT_COMMANDS, SendCommand
+from actors.messages.ids import SessionKey, is_id
 
 SESSION_REQUESTS: Final = "wa.*.cmd.>"
 TENANT_REQUESTS: Final = "wa.*.ctl.>"
+INBOX_SUBJECTS: Final = "wa.*.inbox.>"
 _SESSION_NAMES: Final = frozenset(command.name for command in SESSION_COMMANDS)
+_SEND_NAMES: Final = frozenset(command.name for command in SESSION_COMMANDS if issubclass(command, SendCommand))
 _TENANT_NAMES: Final = frozenset(command.name for command in TENANT_COMMANDS)
 _MAX_SHOWN_CHARS: Final = 80
 
@@ -48,6 +50,45 @@ def parse_request(subject: str) -> Address:
     if address.command not in known:
         raise _refusal(address)
     return address
+
+
+def inbox_session(subject: str) -> SessionKey | None:
+    """Return the session that a subject of the inbox names; None where it names none, so nobody can be told."""
+    tokens = subject.split(".")
+    if len(tokens) > 3 and is_id(tokens[1]) and is_id(tokens[3]):  # noqa: PLR2004 - wa.<tenant>.inbox.<session>
+        return SessionKey(tokens[1], tokens[3])
+    return None
+
+
+def inbox_command(subject: str) -> str:
+    """Read the command in a subject of the inbox.
+
+    Raises:
+        InvalidCommand: Not a command that the inbox takes.
+        Unsupported: It belongs to the contract but is not built yet.
+    """
+    tokens = subject.split(".")
+    _expect(len(tokens) == 6, subject, "wa.<tenant>.inbox.<session>.<command>")  # noqa: PLR2004 - a command has a dot
+    address = Address(tokens[1], tokens[3], f"{tokens[4]}.{tokens[5]}")
+    if address.command in _SESSION_NAMES - _SEND_NAMES:
+        raise InvalidCommand(
+            f"the inbox takes send.* only: send {address.command} to wa.<tenant>.cmd.<session>.{address.command}",
+            {"field": "subject", "command": address.command},
+        )
+    if address.command not in _SEND_NAMES:
+        raise _refusal(address)
+    return address.command
+
+
+def inbox_subject(tenant_id: str, session_id: str, command: str) -> str:
+    """Build the subject a send is stored under in the inbox.
+
+    Raises:
+        InvalidCommand: One of the ids is none, or the command is no send.
+    """
+    subject = f"wa.{_id('tenant', tenant_id)}.inbox.{_id('session', session_id)}.{command}"
+    inbox_command(subject)
+    return subject
 
 
 def command_subject(tenant_id: str, session_id: str | None, command: str) -> str:

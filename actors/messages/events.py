@@ -58,6 +58,8 @@ class JobData(Message):
     lid: str | None = None
     message_id: str | None = None
     attempt: int = 0
+    inbox_seq: int | None = None
+    """Sequence in ``WA_INBOX`` of the command that made it, if it came that way."""
     error: JobError | None = None
 
 

@@ -6,6 +6,7 @@ country; whether the number exists is the page's answer.
 
 import hashlib
 import re
+from datetime import datetime
 from typing import Annotated, Final, NamedTuple
 
 import phonenumbers
@@ -114,6 +115,16 @@ BareMessageId = Annotated[str, StringConstraints(pattern=r"^3EB0[0-9A-F]{18}$")]
 def job_id_of_key(key: SessionKey, idempotency_key: str) -> str:
     """Derive the job id of an idempotency key, so that a repeat finds the same job without a lookup table."""
     text = "\x00".join((*key, idempotency_key)).encode()
+    return str(ULID.from_bytes(hashlib.sha256(text).digest()[:16]))
+
+
+def job_id_of_inbox(key: SessionKey, seq: int, stored_at: datetime) -> str:
+    """Derive the job id of an inbox command without a key: every delivery of the same message makes the same job.
+
+    Its moment belongs to it, since sequences begin anew where a stream had to be made again. No idempotency key derives
+    the same id: its text begins with a tenant, which is never empty.
+    """
+    text = "\x00".join(("", "inbox", *key, str(seq), stored_at.isoformat())).encode()
     return str(ULID.from_bytes(hashlib.sha256(text).digest()[:16]))
 
 

@@ -82,6 +82,8 @@ class Job(Message):
     """SHA-256 of the command's body without its key: a repeated key with another body is refused."""
     idempotency_key: str | None = None
     on_limit: Literal["wait", "reject"] = "wait"
+    inbox_seq: int | None = None
+    """Sequence in ``WA_INBOX`` of the command that made it, if it came that way."""
     accepted_at: Timestamp
     expires_at: Timestamp
 
@@ -134,6 +136,7 @@ class JobRecord(Message):
     message_id: BareMessageId
     body_hash: str
     idempotency_key: str | None = None
+    inbox_seq: int | None = None
     expires_at: Timestamp
     status: JobStatus
     sent_key: str | None = None
@@ -162,6 +165,7 @@ def new_record(job: Job, *, seq: int | None = None) -> JobRecord:
         message_id=job.message_id,
         body_hash=job.body_hash,
         idempotency_key=job.idempotency_key,
+        inbox_seq=job.inbox_seq,
         expires_at=job.expires_at,
         status="accepted",
         history=(StatusChange(status="accepted", time=job.accepted_at),),

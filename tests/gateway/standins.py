@@ -236,7 +236,9 @@ class StandInOwner:
                 time=datetime.now(UTC),
                 seq=stored.seq,
                 epoch=1,
-                data=JobData(job_id=job.job_id, to=job.to, message_id=key, attempt=1, error=error),
+                data=JobData(
+                    job_id=job.job_id, to=job.to, message_id=key, attempt=1, inbox_seq=job.inbox_seq, error=error
+                ),
             )
         )
         await self._log.delete(stored.seq)

@@ -63,7 +63,8 @@ async def test_a_server_with_little_room_gets_smaller_streams_and_a_warning_and_
         async with await connect(server.url, "gateway") as bus:
             await ensure(bus)
             assert (await _config(bus, "WA_JOBS"))["max_bytes"] == 512 * 2**20
-            assert "JetStream has no room for 7392 MiB: all streams are bounded to 1/8 of that" in caplog.text
+            wanted = sum(spec.max_bytes for spec in declared()) // 2**20
+            assert f"JetStream has no room for {wanted} MiB: all streams are bounded to 1/8 of that" in caplog.text
             await JobWriter(bus, QueueConfig()).publish(make_job(key))
             await ensure(bus)
             assert (await _config(bus, "WA_JOBS"))["max_bytes"] == 512 * 2**20
