@@ -5,7 +5,7 @@ Importing it imports no playwright: that waits until a browser opens.
 
 from collections.abc import Callable
 
-from actors.browser.driver import shares
+from actors.browser.driver import DriverShare
 from actors.browser.keys import SentKeys
 from actors.browser.launching import end_processes, launch
 from actors.browser.page import WhatsAppPage
@@ -25,6 +25,7 @@ class ChromiumBrowser:
         self._config = config
         self._profile = Profile(config.sessions_path, key)
         self._sent_keys = SentKeys()
+        self._share = DriverShare()
 
     async def open(self, request: OpenRequest, on_fact: Callable[[Fact], None]) -> WhatsAppPage:
         """Launch, inject, load and check. Facts come to ``on_fact`` on the event loop, none after ``close``.
@@ -43,7 +44,7 @@ class ChromiumBrowser:
                 "its owner and the free space"
             ) from exc
         try:
-            driver = await shares().take()
+            driver = await self._share.take()
         except BaseException:
             self._profile.release()
             raise
@@ -51,13 +52,14 @@ class ChromiumBrowser:
             running = await launch(driver, self._profile, self._config.browser, request.proxy)
         except BaseException:
             # First the driver, which may still be about to start the browser of a launch that was given up.
-            await shares().give_back(driver)
+            await self._share.give_back()
             await end_processes(self._profile)
             self._profile.release()
             raise
         page = WhatsAppPage(
             running,
             driver,
+            share=self._share,
             profile=self._profile,
             sent_keys=self._sent_keys,
             config=self._config,
@@ -69,6 +71,10 @@ class ChromiumBrowser:
             await page.close()
             raise
         return page
+
+    async def close(self) -> None:
+        """Let the driver go, which waits for the next browser; the last page is closed. May be called twice."""
+        await self._share.give_back()
 
     def generation(self) -> str:
         """Return the random id of the profile's content; makes profile and id where there is none."""
