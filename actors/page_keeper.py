@@ -164,7 +164,10 @@ class PageKeeper:
             case signals.CancelJobs():
                 await self._cancel_jobs()
             case signals.End():
-                await self._end(step)
+                try:
+                    await self._let_go()
+                finally:
+                    await self._end(step)
 
     async def _open(self) -> None:
         life = self._life = self._life + 1
@@ -233,6 +236,13 @@ class PageKeeper:
             await within(self._clock, _QUARANTINE_TIMEOUT_S, self._browser.quarantine())
         except (WafleetError, TimeoutError, OSError) as exc:
             self._log.error("Profile not moved aside: %s", exc)
+
+    async def _let_go(self) -> None:
+        """Let go what was kept for the next page: none comes, and who hears of the end finds no process left."""
+        try:
+            await within(self._clock, _CLOSE_TIMEOUT_S, self._browser.close())
+        except TimeoutError:
+            self._log.error("What is kept between browsers was not let go in time")
 
     def _return_job(self, handled: signals.Handled | None) -> None:
         """Give the job back only now: until its page was gone, its message might still have left."""

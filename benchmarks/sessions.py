@@ -17,7 +17,6 @@ _SESSIONS = ("s1", "s2", "s3")
 _SENDS = 100
 _IDLE_S = 75
 """Longer than a session takes to give freed memory back to the system (once a minute)."""
-_KILLS = 3
 _MAX_FURTHER_MIB = 185
 _MAX_RECOVERY_S = 4.0
 
@@ -119,17 +118,20 @@ def _parts(costs: dict[str, float]) -> str:
 
 
 async def _recovery(system: System) -> list[Row]:
+    """Kill each browser once: a second loss of one session within five minutes is attempt 2, which waits 2 s, not 1."""
     took: list[float] = []
-    for _ in range(_KILLS):
-        browser = next(p for p in _processes(_SESSIONS[0]) if kind_of(p) == "Chromium")
+    for session_id in _SESSIONS:
+        browser = next(p for p in _processes(session_id) if kind_of(p) == "Chromium")
         killed = time.monotonic()
         os.kill(browser.pid, signal.SIGKILL)
-        await system.client.wait_until(_SESSIONS[0], "reconnecting", timeout_s=20)
-        await system.client.wait_until(_SESSIONS[0], "ready", timeout_s=60)
+        status = await system.client.wait_until(session_id, "reconnecting", timeout_s=20)
+        assert status.reconnect_attempt == 1
+        await system.client.wait_until(session_id, "ready", timeout_s=60)
         took.append(time.monotonic() - killed)
     return [
         Row(
-            "kill -9 of the browser to ready again", f"{median(took):.2f} s", f"<= {_MAX_RECOVERY_S} s",
-            median(took) <= _MAX_RECOVERY_S,
+            "kill -9 of the browser to ready again, attempt 1",
+            f"median {median(took):.2f} s, worst {max(took):.2f} s", f"<= {_MAX_RECOVERY_S} s",
+            max(took) <= _MAX_RECOVERY_S,
         )
     ]  # fmt: skip

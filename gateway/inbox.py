@@ -14,6 +14,7 @@ from typing import Final, Generic, TypeVar
 
 import nats.errors
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 from nats.protocol.parser import PERMISSIONS_ERR
 
 from actors.errors import Unavailable, WafleetError
@@ -138,12 +139,18 @@ class Inbox:
 
 
 class InboxClient(WireClient):
-    """nats-py's client that gives the messages of one subscription straight to an inbox and never gives up."""
+    """nats-py's client that gives the messages of one subscription straight to an inbox and never gives up.
+
+    Subscriptions named to ``serve_at_once`` are served side by side: nats-py's way, a queue and one task that calls the
+    listener message by message, takes two more turns of the event loop where each request is a task of its own anyway.
+    """
 
     def __init__(self, inbox: Inbox) -> None:
         super().__init__()
         self._inbox: Final = inbox
         self._inbox_sid = -1
+        self._at_once: Final[set[int]] = set()
+        self._serving: Final[set[asyncio.Future[None]]] = set()
 
     async def open_inbox(self) -> None:
         """Subscribe to a fresh inbox; nats-py renews the subscription at each reconnect."""
@@ -151,12 +158,22 @@ class InboxClient(WireClient):
         subscription = await self.subscribe(f"{self._inbox.prefix}.*")
         self._inbox_sid = subscription._id  # noqa: SLF001 - the number that the server names in each message
 
+    def serve_at_once(self, subscription: Subscription) -> None:
+        """Call a subscription's listener in a task for each message, as it comes; the listener bounds their number."""
+        self._at_once.add(subscription._id)  # noqa: SLF001 - as above
+
     async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
-        if sid != self._inbox_sid:
+        if sid != self._inbox_sid and sid not in self._at_once:
             await super()._process_msg(sid, subject, reply, data, headers)
             return
         parsed = await self._process_headers(headers) if headers else None
-        self._inbox.take(self._build_message(sid, subject, reply, data, parsed))
+        msg = self._build_message(sid, subject, reply, data, parsed)
+        if sid == self._inbox_sid:
+            self._inbox.take(msg)
+        elif (subscription := self._subs.get(sid)) and subscription._cb:  # noqa: SLF001 - as above
+            task = asyncio.ensure_future(subscription._cb(msg))  # noqa: SLF001 - as above
+            self._serving.add(task)
+            task.add_done_callback(self._serving.discard)
 
     async def _process_err(self, err_msg: str) -> None:
         """Take the server's ``-ERR``: nats-py closes for good then, here the connection is made again."""

@@ -1,10 +1,10 @@
 """The NATS micro service ``wafleet``: takes requests, has them carried out, and answers every one of them.
 
-Theory of operation (DESIGN 7 "Gateway service"). Two endpoints take everything; nats-py calls an endpoint's handler one
-message at a time, so each request becomes a task of its own. Over a bound of requests or bytes the answer is
-``unavailable`` at once. A reply subject is the asker's own choice, and the gateway may publish where a tenant may not:
-so no answer goes to a subject of wafleet or of the server. Here stands the gateway's one ``except Exception``: an
-unexpected error is logged with the request's ids and answered with the number of the incident.
+Theory of operation (DESIGN 7 "Gateway service"). Two endpoints take everything; each request is a task of its own, made
+by the connection (nats-py would call an endpoint's handler one message at a time). Over a bound of requests or bytes
+the answer is ``unavailable`` at once. A reply subject is the asker's own choice, and the gateway may publish where a
+tenant may not: so no answer goes to a subject of wafleet or of the server. Here stands the gateway's one ``except
+Exception``: an unexpected error is logged with the request's ids and answered with the number of the incident.
 
 Imports the connection, dispatch and rendering.
 """
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import nats.errors
+from nats.aio.subscription import Subscription
 from nats.micro import add_service
 from nats.micro.request import Request
 from nats.micro.service import EndpointConfig, Service, ServiceConfig
@@ -68,6 +69,8 @@ class GatewayService:
             self._service = await add_service(self._bus.client, config)
             for name, subject in (("session", SESSION_REQUESTS), ("tenant", TENANT_REQUESTS)):
                 await self._service.add_endpoint(EndpointConfig(name=name, subject=subject, handler=self._take))
+            for subscription in _subscriptions(self._service):
+                self._bus.client.serve_at_once(subscription)
             await self._bus.flush()
         except (OSError, TimeoutError, nats.errors.Error) as exc:
             raise Unavailable(f"NATS did not take the service's subscriptions: {exc!r}") from exc
@@ -85,31 +88,31 @@ class GatewayService:
 
     async def _unsubscribe(self, service: Service) -> None:
         """Drain the endpoints: nats.micro's own ``stop`` would drop requests that are already here."""
-        subscriptions = [endpoint._subscription for endpoint in service._endpoints]  # noqa: SLF001 - no public way
         try:
             async with asyncio.timeout(_UNSUBSCRIBE_TIMEOUT_S):
-                await asyncio.gather(*(subscription.drain() for subscription in subscriptions if subscription))
+                leaving = (subscription.drain() for subscription in _subscriptions(service))  # type: ignore[no-untyped-call]
+                await asyncio.gather(*leaving)
         except (OSError, TimeoutError, nats.errors.Error) as exc:
             _log.warning("leaving while NATS is away: %r", exc)
 
     async def _take(self, request: Request) -> None:
-        """Start one request; never waits for it."""
+        """Serve one request; runs in a task of its own."""
         size = len(request.data)
         reply = request._msg.reply  # noqa: SLF001 - no public way, and having none is normal here
-        if len(self._tasks) >= self._limits.max_requests or self._bytes + size > self._limits.max_bytes:
+        task = asyncio.current_task()
+        if task is None or len(self._tasks) >= self._limits.max_requests or self._bytes + size > self._limits.max_bytes:
             answer = render_error(
                 Unavailable("the gateway is full; try again", {"max_requests": self._limits.max_requests})
             )
             await self._reply(reply, answer)
             return
         self._bytes += size
-        task = asyncio.create_task(self._serve(request.subject, request.data, reply))
         self._tasks.add(task)
-        task.add_done_callback(lambda done: self._forget(done, size))
-
-    def _forget(self, task: "asyncio.Task[None]", size: int) -> None:
-        self._tasks.discard(task)
-        self._bytes -= size
+        try:
+            await self._serve(request.subject, request.data, reply)
+        finally:
+            self._tasks.discard(task)
+            self._bytes -= size
 
     async def _serve(self, subject: str, body: bytes, reply: str) -> None:
         try:
@@ -142,6 +145,12 @@ class GatewayService:
                 await self._reply(reply, render_error(Unsupported(f"the reply is too large: {exc}", exc.details)))
                 return
             _log.warning("an answer to %r was not sent: %s", reply[:200], exc)
+
+
+def _subscriptions(service: Service) -> list[Subscription]:
+    """List the subscriptions of a service's endpoints."""
+    own = (endpoint._subscription for endpoint in service._endpoints)  # noqa: SLF001 - no public way
+    return [subscription for subscription in own if subscription is not None]
 
 
 def _incident(incident: str) -> ErrorBody:

@@ -171,5 +171,5 @@ def _describe(prefix: str, exc: ValidationError) -> str:
     for error in exc.errors(include_url=False, include_context=False):
         name = ".".join(str(part) for part in error["loc"])
         key = prefix + name if prefix else name.upper()
-        lines.append(f"{key}: {error['msg']}, got {repr(error['input'])[:_SHOWN_CHARS]}")
+        lines.append(f"{key}: {error['msg'].removeprefix('Value error, ')}, got {repr(error['input'])[:_SHOWN_CHARS]}")
     return "; ".join(lines)

@@ -38,16 +38,24 @@ class JetStreamPorts:
 
         key = SessionKey(spec.desired.tenant_id, spec.desired.session_id)
         bus = await connect(self.nats_url, f"session:{key}")
+        browser = ChromiumBrowser(key, spec.config)
+
+        async def close() -> None:
+            try:
+                await browser.close()
+            finally:
+                await bus.close()
+
         return SessionPorts(
             clock=SystemClock(),
-            browser=ChromiumBrowser(key, spec.config),
+            browser=browser,
             jobs=JetStreamJobLog(bus, key),
             records=JetStreamJobRecords(bus, key),
             events=JetStreamEventSink(bus, key),
             status=JetStreamStatusBoard(bus, key),
             lease=JetStreamLeaseStore.of_session(bus, key),
             heads=JetStreamProfileHeads(bus, key),
-            close=bus.close,
+            close=close,
         )
 
     async def connect_fleet(self) -> FleetPorts:

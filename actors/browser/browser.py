@@ -3,9 +3,10 @@
 Importing it imports no playwright: that waits until a browser opens.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
-from actors.browser.driver import shares
+from actors.browser.driver import DriverShare
 from actors.browser.keys import SentKeys
 from actors.browser.launching import end_processes, launch
 from actors.browser.page import WhatsAppPage
@@ -25,6 +26,7 @@ class ChromiumBrowser:
         self._config = config
         self._profile = Profile(config.sessions_path, key)
         self._sent_keys = SentKeys()
+        self._share = DriverShare()
 
     async def open(self, request: OpenRequest, on_fact: Callable[[Fact], None]) -> WhatsAppPage:
         """Launch, inject, load and check. Facts come to ``on_fact`` on the event loop, none after ``close``.
@@ -35,45 +37,62 @@ class ChromiumBrowser:
         """
         if request.key != self._key:
             raise BrowserLaunchFailed(f"asked to open {request.key} on the profile of {self._key}")
-        try:
+        with self._usable_folder():
             await self._profile.acquire()
-        except OSError as exc:
-            raise BrowserLaunchFailed(
-                f"the profile folder of {self._key} cannot be used ({exc.strerror}); check WHATSAPP_SESSION_PATH, "
-                "its owner and the free space"
-            ) from exc
         try:
-            driver = await shares().take()
+            driver = await self._share.take()
         except BaseException:
             self._profile.release()
             raise
         try:
-            running = await launch(driver, self._profile, self._config.browser, request.proxy)
+            with self._usable_folder():
+                running = await launch(driver, self._profile, self._config.browser, request.proxy)
         except BaseException:
             # First the driver, which may still be about to start the browser of a launch that was given up.
-            await shares().give_back(driver)
+            await self._share.give_back()
             await end_processes(self._profile)
             self._profile.release()
             raise
         page = WhatsAppPage(
             running,
             driver,
+            share=self._share,
             profile=self._profile,
             sent_keys=self._sent_keys,
             config=self._config,
             on_fact=on_fact,
         )
         try:
-            await page.start()
+            with self._usable_folder():
+                await page.start()
         except BaseException:
             await page.close()
             raise
         return page
 
+    async def close(self) -> None:
+        """Let the driver go, which waits for the next browser; the last page is closed. May be called twice."""
+        await self._share.give_back()
+
     def generation(self) -> str:
-        """Return the random id of the profile's content; makes profile and id where there is none."""
-        return self._profile.generation()
+        """Return the random id of the profile's content; makes profile and id where there is none.
+
+        Raises:
+            BrowserLaunchFailed: The folder cannot be used.
+        """
+        with self._usable_folder():
+            return self._profile.generation()
 
     async def quarantine(self) -> None:
         """Move the profile aside (after a logout); it is deleted after 7 days."""
         await self._profile.quarantine()
+
+    @contextmanager
+    def _usable_folder(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as exc:
+            raise BrowserLaunchFailed(
+                f"the profile folder of {self._key} cannot be used ({exc}); "
+                "check WHATSAPP_SESSION_PATH, its owner and the free space"
+            ) from exc

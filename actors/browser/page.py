@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from actors.browser import chats, process
 from actors.browser.calls import OperationFailed, PageCalls
-from actors.browser.driver import Driver, shares
+from actors.browser.driver import Driver, DriverShare
 from actors.browser.facts import FactStream
 from actors.browser.injection import BINDING, REQUIRED_NAMES
 from actors.browser.keys import SentKeys
@@ -47,6 +47,7 @@ class WhatsAppPage:
         running: Running,
         driver: Driver,
         *,
+        share: DriverShare,
         profile: Profile,
         sent_keys: SentKeys,
         config: SessionConfig,
@@ -56,6 +57,7 @@ class WhatsAppPage:
         self._main = running.process
         self._script = running.script
         self._driver = driver
+        self._share = share
         self._profile = profile
         self._sent_keys = sent_keys
         self._config = config
@@ -99,7 +101,6 @@ class WhatsAppPage:
             await self._load(self._context.pages[0])
         except PageFailure as exc:
             raise BrowserLaunchFailed(f"WhatsApp Web did not come up: {exc.message}", exc.details) from exc
-        self._profile.record_owner(self.processes)
         self._facts.open()
 
     async def _prepare(self) -> None:
@@ -125,7 +126,6 @@ class WhatsAppPage:
         page = await watching.call("new_page", self._context.new_page(), self._browser.call_timeout_s)
         self._calls = PageCalls(page, watching, self._current_load)
         await self._load(page)
-        self._profile.record_owner(self.processes)
 
     async def _close_old(self, page: "PlaywrightPage", lifeline: Lifeline) -> None:
         with contextlib.suppress(PageFailure):
@@ -142,6 +142,8 @@ class WhatsAppPage:
         self._injected.clear()
         timeout_s = self._browser.launch_timeout_s
         await lifeline.call("open the page", self._goto(page, timeout_s), timeout_s)
+        # All processes are there now, and the page needs most of a second yet: nobody waits for this.
+        self._profile.record_owner(self.processes)
         await lifeline.call(f"wa-js on {self._browser.web_url}", _happened(self._injected), timeout_s)
         missing = await self._calls.ask("missing", REQUIRED_NAMES, timeout_s=self._browser.call_timeout_s)
         if missing:
@@ -172,8 +174,9 @@ class WhatsAppPage:
 
     async def _end_browser(self) -> None:
         processes = self.processes
+        answered = False
         try:
-            await self._close_politely()
+            answered = await self._close_politely()
             left = process.alive({*processes, *process.tree(self._main[0])})
             process.kill(left)
             left = await process.wait_gone(left, _KILL_TIMEOUT_S)
@@ -185,15 +188,25 @@ class WhatsAppPage:
             self._calls.lifeline.end(browser_gone("closed by its session"))
             self._watch.close()
             self._unlisten()
-            self._profile.release()
-            await shares().give_back(self._driver)
+            try:
+                # While we hold the profile nobody opens the session's next browser with this share.
+                if not answered:
+                    await self._share.check()
+            finally:
+                self._profile.release()
 
-    async def _close_politely(self) -> None:
-        """Ask the browser to end; where it does not, its tree is killed afterwards."""
+    async def _close_politely(self) -> bool:
+        """Ask the browser to end; where it does not, its tree is killed afterwards.
+
+        Returns:
+            Whether the driver answered that it closed it.
+        """
         if self._driver.ended or not process.alive([self._main]):
-            return
+            return False
         with contextlib.suppress(PageFailure):
             await Lifeline(end_grace_s=0).call("close", self._context.close(), self._browser.close_timeout_s)
+            return True
+        return False
 
     # ---- what happens ----
 

@@ -5,6 +5,7 @@ durations are integers whose names end in ``_ms``.
 """
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated
 
 import orjson
@@ -17,6 +18,7 @@ class Message(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
+@lru_cache(maxsize=256)  # one moment is written many times: a job's into the job, its record and its event
 def rfc3339_ms(moment: datetime) -> str:
     """Render a moment as RFC 3339 UTC with milliseconds, e.g. ``2026-11-22T12:00:00.000Z``."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -255,11 +255,14 @@ def parse_command(name: str, body: bytes) -> Command:
 def _invalid(name: str, exc: ValidationError) -> InvalidCommand:
     """Render pydantic's findings as key, expected and got, without echoing whole bodies."""
     found: list[dict[str, Any]] = []
-    for error in exc.errors(include_url=False, include_context=False)[:_MAX_SHOWN_ERRORS]:
+    errors = exc.errors(include_url=False, include_context=False)
+    for error in errors[:_MAX_SHOWN_ERRORS]:
         field = ".".join(str(part) for part in error["loc"]) or "body"
-        found.append({"field": field[:100], "problem": error["msg"][:200], "got": repr(error["input"])[:80]})
+        problem = error["msg"].removeprefix("Value error, ")[:200]
+        found.append({"field": field[:100], "problem": problem, "got": repr(error["input"])[:80]})
     first = found[0]
+    # Our own rules say what they got; one over several fields would show the whole body.
+    got = "" if errors[0]["type"] == "value_error" else f" (got {first['got']})"
     return InvalidCommand(
-        f"{name}: {first['field']}: {first['problem']} (got {first['got']})",
-        {"field": first["field"], "errors": found},
+        f"{name}: {first['field']}: {first['problem']}{got}", {"field": first["field"], "errors": found}
     )

@@ -164,6 +164,10 @@ class Browser(Protocol):
         """
         ...
 
+    async def close(self) -> None:
+        """Let go what is kept from one page to the next; the last page is closed. May be called twice."""
+        ...
+
     def generation(self) -> str:
         """Return the random id of the profile's content; makes profile and id where there is none."""
         ...

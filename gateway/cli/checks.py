@@ -50,7 +50,10 @@ async def examine(settings: Settings, located: Located | None) -> Sequence[Findi
     """
     nats_url = settings.nats_url or (located.nats_url if located else None)
     ray_address = settings.ray_address or (located.ray_address if located else None)
-    found = [await _browser(settings), _bundle(settings), _disk(settings.wafleet_dir), _memory(), _shared_memory()]
+    found = [await _browser(settings), _bundle(settings)]
+    found += [_disk("disk", settings.wafleet_dir, "WAFLEET_DIR")]
+    found += [_disk("profiles", settings.whatsapp_session_path, "WHATSAPP_SESSION_PATH")]
+    found += [_memory(), _shared_memory()]
     found += [_startable("nats-server")] if nats_url is None else await _nats(nats_url, is_up=located is not None)
     found += [_startable("ray")] if ray_address is None else [await _ray(ray_address)]
     return found
@@ -79,14 +82,17 @@ def _bundle(settings: Settings) -> Finding:
     return Finding("wa-js", "red", f"{path} has another sha512 than {WA_JS_VERSION}", "delete it and run `make setup`")
 
 
-def _disk(state: Path) -> Finding:
-    folder = next(path for path in (state.absolute(), *state.absolute().parents) if path.is_dir())
+def _disk(part: str, wanted: Path, setting: str) -> Finding:
+    """Look at where something is, or will be made: the lowest folder on the way that is there."""
+    folder = next(path for path in (wanted.absolute(), *wanted.absolute().parents) if path.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        found = f"{folder} is no folder that can be written"
+        return Finding(part, "red", found, f"give yourself the right, or set {setting} to another one")
     free = shutil.disk_usage(folder).free
-    if not os.access(folder, os.W_OK):
-        return Finding("disk", "red", f"{folder} cannot be written", "give yourself the right, or set WAFLEET_DIR")
     if free < _MIN_DISK_BYTES:
-        return Finding("disk", "red", f"{free / _GIB:.1f} GiB free at {folder}", "free some: JetStream stops when full")
-    return Finding("disk", "ok", f"{free / _GIB:.1f} GiB free at {folder}")
+        mend = f"free some, or set {setting} to a folder with room: what is full stops sending"
+        return Finding(part, "red", f"{free / _GIB:.1f} GiB free at {folder}", mend)
+    return Finding(part, "ok", f"{free / _GIB:.1f} GiB free at {folder}")
 
 
 def _memory() -> Finding:
@@ -160,12 +166,14 @@ async def _gateway(bus: Bus, *, is_up: bool) -> Finding:
 
 
 async def _ray(address: str) -> Finding:
+    mend = "start it, correct RAY_ADDRESS (host:port), or unset it: `wafleet up` starts one"
     host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal():
+        return Finding("Ray", "red", f"expected host:port, got {address!r}", mend)
     try:
         async with asyncio.timeout(_CONNECT_S):
             _, writer = await asyncio.open_connection(host, int(port))
-    except (OSError, ValueError, TimeoutError) as error:
-        mend = "start it, correct RAY_ADDRESS (host:port), or unset it: `wafleet up` starts one"
+    except (OSError, OverflowError) as error:  # a port above 65535 is an OverflowError
         return Finding("Ray", "red", f"no answer at {address} ({error or 'timed out'})", mend)
     writer.close()
     await writer.wait_closed()

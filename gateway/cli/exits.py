@@ -14,12 +14,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 
-from actors.errors import Unavailable, WafleetError
+from actors.errors import ReconnectExhausted, Unavailable, WafleetError
 from gateway.cli.output import Output
 from gateway.settings import InvalidSettings
 from gateway.up.children import PartFailed
 from gateway.up.running import Interrupted
-from gateway.up.stack import AlreadyRunning
+from gateway.up.stack import AlreadyRunning, FolderUnusable
 
 
 class Exit(IntEnum):
@@ -43,12 +43,17 @@ def exit_codes(output: Output) -> Iterator[None]:
     try:
         yield
     except WafleetError as error:
-        output.error(error.message, code=error.code, retryable=error.retryable, details=error.details)
+        message = error.message
+        if isinstance(error, ReconnectExhausted) and not output.as_json:
+            message += (
+                f": {error.details.get('reason')}; the log of its sessions says more (.wafleet/logs/sessions.log)"
+            )
+        output.error(message, code=error.code, retryable=error.retryable, details=error.details)
         raise SystemExit(Exit.UNREACHABLE if isinstance(error, Unavailable) else Exit.REFUSED) from error
     except InvalidSettings as error:
         output.error(f"settings: {error}")
         raise SystemExit(Exit.USAGE) from error
-    except (CommandFailed, PartFailed, AlreadyRunning) as error:
+    except (CommandFailed, PartFailed, AlreadyRunning, FolderUnusable) as error:
         output.error(str(error))
         raise SystemExit(Exit.FAILED) from error
     except (Interrupted, KeyboardInterrupt) as error:

@@ -8,10 +8,11 @@ import typer
 from rich.markup import escape
 
 from actors.messages.events import Event
+from actors.messages.replies import QueueReply, RateLimitReply
 from gateway.cli.exits import CommandFailed, exit_codes
 from gateway.cli.options import JsonOption, NatsOption, SessionArgument, TenantOption
 from gateway.cli.output import Output, coloured
-from gateway.cli.talking import talk
+from gateway.cli.talking import ask, talk
 from gateway.client import Client
 from gateway.schema import schemas
 
@@ -24,20 +25,7 @@ def queue(
     as_json: JsonOption = False,
 ) -> None:
     """Show how many jobs wait in each lane."""
-    output = Output(as_json=as_json)
-
-    async def work(client: Client) -> None:
-        reply = await client.queue(session)
-        if as_json:
-            output.json(reply)
-            return
-        waiting = reply.waiting
-        output.table(
-            "high", "normal", "bulk", "active", "paused",
-            rows=[(str(waiting.high), str(waiting.normal), str(waiting.bulk), str(reply.active), _yes(reply.paused))],
-        )  # fmt: skip
-
-    talk(output, work, tenant=tenant, nats_url=nats_url)
+    ask(lambda client: client.queue(session), _show_queue, tenant=tenant, nats_url=nats_url, as_json=as_json)
 
 
 def rate(
@@ -48,18 +36,7 @@ def rate(
     as_json: JsonOption = False,
 ) -> None:
     """Show how many messages the rate window still admits."""
-    output = Output(as_json=as_json)
-
-    async def work(client: Client) -> None:
-        reply = await client.rate_limit(session)
-        if as_json:
-            output.json(reply)
-            return
-        text = f"{reply.remaining} of {reply.max_messages} left in a window of {reply.window_ms / 1000:g} s"
-        full = f"; full, room again in {reply.reset_in_ms / 1000:.1f} s" if reply.is_limited else ""
-        output.say(text + full)
-
-    talk(output, work, tenant=tenant, nats_url=nats_url)
+    ask(lambda client: client.rate_limit(session), _show_rate, tenant=tenant, nats_url=nats_url, as_json=as_json)
 
 
 def events(
@@ -94,8 +71,17 @@ def events(
     talk(output, work, tenant=tenant, nats_url=nats_url)
 
 
-def _yes(flag: bool) -> str:  # noqa: FBT001 - a word for a flag
-    return "yes" if flag else "no"
+def _show_queue(output: Output, reply: QueueReply) -> None:
+    waiting = reply.waiting
+    counts = (waiting.high, waiting.normal, waiting.bulk, reply.active)
+    cells = (*(str(count) for count in counts), "yes" if reply.paused else "no")
+    output.table("high", "normal", "bulk", "active", "paused", rows=[cells])
+
+
+def _show_rate(output: Output, reply: RateLimitReply) -> None:
+    text = f"{reply.remaining} of {reply.max_messages} left in a window of {reply.window_ms / 1000:g} s"
+    full = f"; full, room again in {reply.reset_in_ms / 1000:.1f} s" if reply.is_limited else ""
+    output.say(text + full)
 
 
 def describe(event: Event) -> str:

@@ -12,15 +12,15 @@ USUAL_NATS_URL: Final = "nats://127.0.0.1:4222"
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 TenantOption = Annotated[
-    str | None, typer.Option("--tenant", "-t", help="Tenant.  [default: DEFAULT_TENANT_ID]", show_default=False)
+    str | None, typer.Option("--tenant", "-t", help="Tenant (default: DEFAULT_TENANT_ID).", show_default=False)
 ]
 NatsOption = Annotated[
     str | None,
-    typer.Option("--nats-url", help="NATS server.  [default: NATS_URL, or this folder's `wafleet up`]"),
+    typer.Option("--nats-url", help="NATS server (default: NATS_URL, or this folder's `wafleet up`)."),
 ]
 StateOption = Annotated[
     Path | None,
-    typer.Option("--dir", help="Folder of data and logs.  [default: WAFLEET_DIR, ./.wafleet]", show_default=False),
+    typer.Option("--dir", help="Folder of data and logs (default: WAFLEET_DIR, or ./.wafleet).", show_default=False),
 ]
 TimeoutOption = Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds to wait.")]
 SessionArgument = Annotated[str, typer.Argument(help="Session id.", show_default=False)]

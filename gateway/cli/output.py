@@ -2,14 +2,16 @@
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from pydantic import BaseModel
 from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table
 
+_MAX_TABLE_CELLS: Final = 10_000
 _STATUS_STYLES = {
     "ready": "green",
     "sent": "green",
@@ -57,7 +59,14 @@ class Output:
         table = Table(*columns, box=None, pad_edge=False, header_style="bold", show_header=any(columns))
         for row in rows:
             table.add_row(*row)
-        self.people.print(table)
+        # As wide as it is: a terminal breaks long lines itself, and a program reading them wants them whole.
+        wide = self.people.options.update(max_width=_MAX_TABLE_CELLS)
+        usual = self.people.width
+        self.people.width = max(usual, Measurement.get(self.people, wide, table).maximum)
+        try:
+            self.people.print(table, soft_wrap=True)
+        finally:
+            self.people.width = usual
 
     def error(self, message: str, **fields: Any) -> None:
         """Print why a command failed, on standard error; with ``as_json`` as the contract's error object."""

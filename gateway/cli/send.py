@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,7 +24,7 @@ app = typer.Typer(name="send", help="Send messages.", no_args_is_help=True)
 ToArgument = Annotated[str, typer.Argument(help="Number (digits or +digits), …@c.us, …@g.us or …@lid.")]
 DirectOption = Annotated[bool, typer.Option("--direct", help="Past the queue; waits for the outcome.")]
 RejectOption = Annotated[bool, typer.Option("--reject", help="Refuse at once where the rate window is full.")]
-LaneOption = Annotated[Lane | None, typer.Option(help="Lane of the queue.  [default: normal]", show_default=False)]
+LaneOption = Annotated[Lane | None, typer.Option(help="Lane of the queue (default: normal).", show_default=False)]
 ExpiresOption = Annotated[datetime | None, typer.Option(help="No attempt begins after this moment (UTC).")]
 ReplyOption = Annotated[str | None, typer.Option(help="Id of the message to quote.")]
 KeyOption = Annotated[str | None, typer.Option(help="Idempotency key: a repeat sends nothing again.")]
@@ -132,7 +132,7 @@ def _options(
     if lane is not None:
         options["lane"] = lane
     if expires_at is not None:
-        options["expires_at"] = expires_at
+        options["expires_at"] = expires_at if expires_at.tzinfo else expires_at.replace(tzinfo=UTC)
     if reply_to is not None:
         options["reply_to"] = reply_to
     if key is not None:

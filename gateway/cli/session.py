@@ -1,9 +1,9 @@
 """``wafleet session …``: start, stop, restart, logout, status, list, qr."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import typer
 from rich.markup import escape
@@ -14,7 +14,7 @@ from actors.messages.replies import QrReply, SessionStatus
 from gateway.cli.exits import CommandFailed
 from gateway.cli.options import JsonOption, NatsOption, SessionArgument, TenantOption, TimeoutOption
 from gateway.cli.output import Output, coloured
-from gateway.cli.talking import talk
+from gateway.cli.talking import ask, talk
 from gateway.client import Client
 from gateway.client_events import EventStream
 
@@ -59,52 +59,29 @@ def start(
     talk(output, work, tenant=tenant, nats_url=nats_url)
 
 
-@app.command()
-def stop(
-    session: SessionArgument,
-    *,
-    tenant: TenantOption = None,
-    nats_url: NatsOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Stop a session; its login and its queued jobs stay."""
-    _order(lambda client: client.stop(session), tenant, nats_url, as_json=as_json)
+_ORDERS: Final[Mapping[str, tuple[str, Callable[[Client, str], Awaitable[SessionStatus]]]]] = {
+    "stop": ("Stop a session; its login and its queued jobs stay.", Client.stop),
+    "restart": ("Close the browser and start it again.", Client.restart),
+    "logout": ("Unlink the device; queued jobs are cancelled and the login is gone.", Client.logout),
+    "status": ("Show the status of a session.", Client.status),
+}
+"""Commands that take a session and answer its status."""
 
 
-@app.command()
-def restart(
-    session: SessionArgument,
-    *,
-    tenant: TenantOption = None,
-    nats_url: NatsOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Close the browser and start it again."""
-    _order(lambda client: client.restart(session), tenant, nats_url, as_json=as_json)
+def _add_order(name: str, text: str, order: Callable[[Client, str], Awaitable[SessionStatus]]) -> None:
+    @app.command(name, help=text)
+    def command(
+        session: SessionArgument,
+        *,
+        tenant: TenantOption = None,
+        nats_url: NatsOption = None,
+        as_json: JsonOption = False,
+    ) -> None:
+        ask(lambda client: order(client, session), show_status, tenant=tenant, nats_url=nats_url, as_json=as_json)
 
 
-@app.command()
-def logout(
-    session: SessionArgument,
-    *,
-    tenant: TenantOption = None,
-    nats_url: NatsOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Unlink the device; queued jobs are cancelled and the login is gone."""
-    _order(lambda client: client.logout(session), tenant, nats_url, as_json=as_json)
-
-
-@app.command()
-def status(
-    session: SessionArgument,
-    *,
-    tenant: TenantOption = None,
-    nats_url: NatsOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Show the status of a session."""
-    _order(lambda client: client.status(session), tenant, nats_url, as_json=as_json)
+for _name, (_text, _order) in _ORDERS.items():
+    _add_order(_name, _text, _order)
 
 
 @app.command("list")
@@ -231,18 +208,3 @@ async def _current_code(client: Client, session: str) -> QrReply:
         return await client.qr(session)
     except SessionNotReady:  # it has no browser yet, or none any more
         return QrReply()
-
-
-def _order(
-    order: Callable[[Client], Awaitable[SessionStatus]],
-    tenant: str | None,
-    nats_url: str | None,
-    *,
-    as_json: bool,
-) -> None:
-    output = Output(as_json=as_json)
-
-    async def work(client: Client) -> None:
-        show_status(output, await order(client))
-
-    talk(output, work, tenant=tenant, nats_url=nats_url)

@@ -2,11 +2,16 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from pydantic import BaseModel
 
 from gateway.cli.exits import exit_codes
 from gateway.cli.options import nats_url_of, settings_with
 from gateway.cli.output import Output
 from gateway.client import Client
+
+R = TypeVar("R", bound=BaseModel)
 
 
 def talk(
@@ -36,3 +41,32 @@ def talk(
                 await work(client)
 
         asyncio.run(connected())
+
+
+def ask(
+    question: Callable[[Client], Awaitable[R]],
+    show: Callable[[Output, R], None],
+    *,
+    tenant: str | None,
+    nats_url: str | None,
+    as_json: bool,
+) -> None:
+    """Ask one question and print the answer.
+
+    Args:
+        question: What to ask.
+        show: Prints the answer for people; with ``as_json`` it is printed as it is.
+        tenant: As in ``talk``.
+        nats_url: As in ``talk``.
+        as_json: Whether a program reads it.
+    """
+    output = Output(as_json=as_json)
+
+    async def work(client: Client) -> None:
+        answer = await question(client)
+        if as_json:
+            output.json(answer)
+        else:
+            show(output, answer)
+
+    talk(output, work, tenant=tenant, nats_url=nats_url)

@@ -1,5 +1,10 @@
-"""A child's output: the last lines in memory, all of it in a file that cannot grow without a bound."""
+"""A child's output: the last lines in memory, all of it in a file that cannot grow without a bound.
 
+A file that cannot be written (the disk is full) costs the file, never the part: who stopped reading its pipe would
+freeze it as soon as the pipe is full.
+"""
+
+import logging
 from collections import deque
 from pathlib import Path
 from typing import Final
@@ -7,6 +12,8 @@ from typing import Final
 _MAX_FILE_BYTES: Final = 10 * 2**20
 _TAIL_LINES: Final = 20
 _MAX_LINE_BYTES: Final = 64 * 2**10
+
+_log = logging.getLogger("wafleet.up")
 
 
 class OutputLog:
@@ -18,10 +25,11 @@ class OutputLog:
         self._tail: Final[deque[str]] = deque(maxlen=_TAIL_LINES)
         self._partial = b""
         self._size = 0
+        self._is_kept = True
 
     def feed(self, chunk: bytes) -> list[str]:
         """Store a chunk and return the lines that it completes."""
-        self._store(chunk)
+        self._keep(chunk)
         *whole, self._partial = (self._partial + chunk).split(b"\n")
         if len(self._partial) > _MAX_LINE_BYTES:  # no line at all: hand it on in pieces
             whole.append(self._partial)
@@ -33,6 +41,16 @@ class OutputLog:
     def tail(self) -> list[str]:
         """Return the last lines."""
         return list(self._tail)
+
+    def _keep(self, chunk: bytes) -> None:
+        try:
+            self._store(chunk)
+        except OSError as error:
+            if self._is_kept:  # said once, not for every chunk
+                _log.warning("output is not kept: %s; make room, or let %s be written", error, self.path.parent)
+            self._is_kept = False
+        else:
+            self._is_kept = True
 
     def _store(self, chunk: bytes) -> None:
         if self._size > self._max_bytes:

@@ -39,6 +39,7 @@ _HEAD_ENVIRONMENT: Final = {
 _READY: Final = r"Ray runtime started"
 _START_TIMEOUT_S: Final = 90.0
 _STOP_GRACE_S: Final = 6.0
+_PORT_TRIES: Final = 3
 _OBJECT_STORE_BYTES: Final = 80 * 2**20
 """Close to Ray's minimum of 75 MiB: no data passes through it."""
 _FOLDER_PREFIX: Final = "wafleet-"
@@ -64,7 +65,7 @@ class RayHead:
         """
         self._state: Final = state
         self._sessions: Final = sessions or sessions_by_memory()
-        self._dashboard_port: Final = dashboard_port
+        self._dashboard_port = dashboard_port
         self._folder: Path | None = None
         self._child: Child | None = None
         self.address = ""
@@ -84,6 +85,19 @@ class RayHead:
 
     async def start(self) -> None:
         """Start it and wait until drivers can attach. Raises ``PartFailed``."""
+        for attempt in range(1, _PORT_TRIES + 1):
+            try:
+                await self._start_once()
+            except PartFailed as failure:
+                # Seconds pass until Ray binds its dashboard's port, and it does without none: somebody may take it.
+                if attempt == _PORT_TRIES or "address already in use" not in str(failure):
+                    raise
+                self._dashboard_port = 0
+                await self._end_remains()
+            else:
+                return
+
+    async def _start_once(self) -> None:
         log = self._state / "logs" / "ray.log"
         self._remove_remains()
         folder = self._folder = _make_folder(log)
@@ -111,6 +125,14 @@ class RayHead:
         self.folder.unlink(missing_ok=True)
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
+
+    async def _end_remains(self) -> None:
+        """End what a start that failed left running: its processes name their folder, which is theirs alone."""
+        await self.stop()
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                if any(str(self._folder) in word for word in process.cmdline()):
+                    process.kill()
 
     def _remove_remains(self) -> None:
         """Delete the folder of a head whose `wafleet up` was killed; our lock on the state folder says it is gone."""

@@ -31,6 +31,7 @@ def run_stack(plan: Plan, report: Report, work: Callable[[Located], Awaitable[No
     Raises:
         PartFailed: A part did not come up, or ended for good.
         AlreadyRunning: The state folder is in use.
+        FolderUnusable: It cannot be written.
         Interrupted: SIGINT, SIGTERM or SIGHUP came; everything was ended in order.
     """
     stack = Stack(plan, report)

@@ -55,6 +55,16 @@ class AlreadyRunning(Exception):
     """Another ``wafleet up`` uses this state folder."""
 
 
+class FolderUnusable(Exception):
+    """The folder of data and logs, or the system's own for temporary files, cannot be written."""
+
+    def __init__(self, state: Path, error: BaseException) -> None:
+        super().__init__(
+            f"{state.absolute()} cannot hold the data and logs: {error}; "
+            "give yourself the right to write there, or choose another folder with WAFLEET_DIR"
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What to start, and where."""
@@ -94,6 +104,7 @@ class Stack:
 
         Raises:
             AlreadyRunning: The state folder is in use.
+            FolderUnusable: It cannot be written.
             PartFailed: A part did not come up; what had been started is still to be stopped.
         """
         self._take_state_folder()
@@ -104,6 +115,8 @@ class Stack:
                 page = starts.create_task(self._start_simulator())
         except* PartFailed as failures:
             raise failures.exceptions[0] from None
+        except* OSError as failures:
+            raise FolderUnusable(self._plan.state, failures.exceptions[0]) from None
         located = Located(
             nats_url=nats.result(),
             ray_address=ray.result(),
@@ -149,14 +162,16 @@ class Stack:
 
     def _take_state_folder(self) -> None:
         state = self._plan.state
-        state.mkdir(parents=True, exist_ok=True)
         lock = FileLock(state / "up.lock", timeout=0)
         try:
+            state.mkdir(parents=True, exist_ok=True)
             lock.acquire()
         except Timeout:
             running = find_located(state)
             who = "" if running is None else f" (pid {running.pid}, NATS at {redacted(running.nats_url)})"
             raise AlreadyRunning(f"wafleet up runs already for {state.absolute()}{who}; stop it first") from None
+        except OSError as error:
+            raise FolderUnusable(state, error) from error
         self._ends.callback(lock.release)
 
     async def _start_nats(self) -> str:

@@ -54,5 +54,9 @@ class WorkerLogs:
         except OSError:  # Ray has just removed or turned it
             return []
         whole = chunk[: chunk.rfind(b"\n") + 1]
+        if (
+            not whole and len(chunk) == _MAX_READ_BYTES
+        ):  # a line without an end: take it in pieces, or never get past it
+            whole = chunk
         self._read[path] = start + len(whole)
         return whole.decode(errors="replace").splitlines()

@@ -1,5 +1,6 @@
 """Every way to the end of a session actor, and what it answers on its way."""
 
+import asyncio
 import logging
 
 import pytest
@@ -61,6 +62,7 @@ async def test_a_login_that_is_gone_is_never_retried(
     assert stage.browser.attempts == 1
     assert stage.whatsapp.quarantined == 0
     assert (stage.browser.open_pages, stage.ports.lease.held, stage.ports.closed) == (0, None, 1)
+    assert stage.browser.let_go == 1
 
 
 async def test_stop_finishes_the_send_in_flight_and_keeps_the_queue(staged: Staged) -> None:
@@ -73,6 +75,7 @@ async def test_stop_finishes_the_send_in_flight_and_keeps_the_queue(staged: Stag
     await stage.ask(SessionStop())
     await stage.clock.advance(5)
     assert await stage.ended() == Ended("stopped", "stopped")
+    assert stage.browser.let_go == 1
     assert (stage.record(first).status, stage.record(second).status) == ("sent", "accepted")
     assert len(stage.ports.jobs.jobs) == 1
 
@@ -101,6 +104,7 @@ async def test_restart_is_a_new_browser_and_no_attempt(staged: Staged, caplog: p
     assert stage.state == "ready"
     assert stage.browser.attempts == 2
     assert stage.browser.open_pages == 1
+    assert stage.browser.let_go == 0, "the next browser wants what was kept"
     assert attempts(caplog) == []
     await stage.ask(SessionResume())
     assert len(stage.whatsapp.accepted) == len(jobs)
@@ -179,6 +183,23 @@ async def test_a_browser_that_does_not_close_is_killed(staged: Staged) -> None:
     await stage.clock.advance(10)
     await stage.ended()
     assert stage.browser.page.killed
+
+
+@pytest.mark.parametrize("broken", ["hangs", "raises"])
+async def test_a_driver_that_does_not_go_does_not_hold_up_the_end(
+    staged: Staged, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    async def close() -> None:
+        if broken == "raises":
+            raise OSError(broken)
+        await asyncio.get_running_loop().create_future()
+
+    stage = await staged()
+    monkeypatch.setattr(stage.browser, "close", close)
+    await stage.ask(SessionStop())
+    await stage.clock.advance(10)
+    assert await stage.ended() == Ended("stopped", "stopped")
+    assert stage.ports.lease.held is None
 
 
 async def test_without_a_connection_nothing_begins(staged: Staged) -> None:

@@ -83,8 +83,11 @@ class Session:
 async def opened(config: SessionConfig, key: SessionKey = KEY) -> AsyncIterator[Session]:
     """A page, closed in the end."""
     browser, watched = ChromiumBrowser(key, config), Watched()
-    page = await browser.open(OpenRequest(key), watched.take)
     try:
-        yield Session(browser, page, watched)
+        page = await browser.open(OpenRequest(key), watched.take)
+        try:
+            yield Session(browser, page, watched)
+        finally:
+            await page.close()
     finally:
-        await page.close()
+        await browser.close()

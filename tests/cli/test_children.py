@@ -77,3 +77,14 @@ def test_a_log_file_begins_anew_when_it_is_full(tmp_path: Path) -> None:
 def test_output_without_an_end_of_line_is_handed_on_in_pieces(tmp_path: Path) -> None:
     log = OutputLog(tmp_path / "out")
     assert log.feed(b"x" * 70_000) == ["x" * 70_000]
+
+
+def test_a_full_disk_costs_the_log_file_not_the_part(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    log = OutputLog(tmp_path / "no such folder" / "out")
+    assert log.feed(b"one\ntwo\n") == ["one", "two"]
+    assert log.feed(b"three\n") == ["three"]
+    assert log.tail() == ["one", "two", "three"]
+    assert caplog.text.count("output is not kept") == 1
+    log.path.parent.mkdir()
+    log.feed(b"four\n")
+    assert log.path.read_text() == "four\n"

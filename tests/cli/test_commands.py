@@ -1,10 +1,14 @@
 """Exit codes and output of commands where nothing runs; with everything running: tests/e2e/test_up.py."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from actors.messages.commands import COMMANDS
+from gateway.cli.output import Output
+from gateway.settings import load_settings
+from gateway.up.stack import FolderUnusable, Plan, Stack
 from tests.support.command_line import wafleet, wafleet_json
 from tests.support.ports import free_port
 
@@ -13,7 +17,14 @@ from tests.support.ports import free_port
 def apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing of this machine is found: no settings, no running `wafleet up`."""
     monkeypatch.chdir(tmp_path)
-    for name in ("NATS_URL", "RAY_ADDRESS", "DEFAULT_TENANT_ID", "WAFLEET_DIR", "WAFLEET_BROWSER"):
+    for name in (
+        "NATS_URL",
+        "RAY_ADDRESS",
+        "DEFAULT_TENANT_ID",
+        "WAFLEET_DIR",
+        "WAFLEET_BROWSER",
+        "WHATSAPP_SESSION_PATH",
+    ):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -69,3 +80,25 @@ async def test_schema_knows_every_command_and_says_when_it_does_not_know_one() -
     unknown = await wafleet("schema", "send.carrier_pigeon")
     assert unknown.exit_code == 1
     assert "no command or event is called 'send.carrier_pigeon'" in unknown.stderr
+
+
+async def test_up_says_so_where_its_folder_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    result = await wafleet("doctor", "--dir", str(tmp_path / "file" / "state"))
+    assert re.search(r"red +disk", result.stdout)
+    with pytest.raises(FolderUnusable, match=r"cannot hold the data and logs: .*WAFLEET_DIR"):
+        await Stack(Plan(load_settings(), tmp_path / "file" / "state"), lambda *_: None).start()
+
+
+async def test_doctor_is_red_where_profiles_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("WHATSAPP_SESSION_PATH", str(tmp_path / "file" / "sessions"))
+    result = await wafleet("doctor")
+    assert result.exit_code == 1
+    assert re.search(r"red +profiles", result.stdout)
+    assert "set WHATSAPP_SESSION_PATH to another one" in result.stdout
+
+
+def test_a_table_is_never_broken_to_the_width_of_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    Output().table("session", "since", rows=[("s" * 64, "2026-11-22 13:53:50")])
+    assert f"{'s' * 64}  2026-11-22 13:53:50" in capsys.readouterr().out

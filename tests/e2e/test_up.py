@@ -72,7 +72,7 @@ async def test_the_line_says_where_everything_is(up: Up) -> None:
                 assert page.status == 200
     report = await wafleet_json("doctor")
     assert {check["part"]: check["verdict"] for check in report["checks"]} == {
-        "browser": "ok", "wa-js": "ok", "disk": "ok", "memory": "ok", "shared memory": "ok",
+        "browser": "ok", "wa-js": "ok", "disk": "ok", "profiles": "ok", "memory": "ok", "shared memory": "ok",
         "NATS": "ok", "JetStream": "ok", "gateway": "ok", "Ray": "ok",
     }  # fmt: skip
 
@@ -90,6 +90,10 @@ async def test_a_session_is_linked_and_a_message_sent_by_the_command_line(up: Up
         assert sent.exit_code == 0, sent.output
         accepted, outcome = (json.loads(line) for line in sent.stdout.splitlines())
         assert (accepted["status"], outcome["event"]) == ("accepted", "message.sent")
+        late = await wafleet("send", "text", "s1", RECIPIENT, "too late", "--wait", "20", "--expires-at", "2020-01-01")
+        assert late.exit_code == 4
+        assert "timezone" not in late.stderr
+        assert "past" in late.stderr
         direct = await wafleet_json("send location", "s1", RECIPIENT, "--direct", "--", "-6.2", "106.8")
         assert direct["status"] == "sent"
         log = await phone.sent()

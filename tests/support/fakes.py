@@ -285,6 +285,7 @@ class FakeBrowser:
         self.sends: deque[SendAct] = deque()
         self.pages: list[FakePage] = []
         self.attempts = 0
+        self.let_go = 0
         self.send_takes_s = 0.0
         self.close_takes_s = 0.0
         self.media_path: Any = None
@@ -332,6 +333,10 @@ class FakeBrowser:
         self.pages.append(page)
         self.greet(page, act)
         return page
+
+    async def close(self) -> None:
+        assert not self.open_pages, "what the next page would need goes after the last page only"
+        self.let_go += 1
 
     def generation(self) -> str:
         return self.whatsapp.generation

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from actors.browser import process
+from actors.browser.browser import ChromiumBrowser
 from actors.browser.process import ExitWatch
 from actors.browser.profile import QUARANTINE, QUARANTINE_KEPT_S, Profile
-from actors.errors import ProfileInUse
+from actors.config import SessionConfig
+from actors.errors import BrowserLaunchFailed, ProfileInUse
 from actors.messages.ids import SessionKey
 
 KEY = SessionKey("acme", "s1")
@@ -164,3 +166,11 @@ async def test_waiting_for_processes_that_stay_names_them(spawn: Spawn) -> None:
     identity = process.tree((await spawn()).pid)
     assert await process.wait_gone(identity, 0.05) == identity
     assert not process.is_renderer(identity[0])
+
+
+async def test_a_folder_that_cannot_be_used_is_a_launch_that_failed(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    config = SessionConfig(sessions_path=tmp_path / "file" / "sessions")
+    browser = ChromiumBrowser(SessionKey("t", "s"), config)
+    with pytest.raises(BrowserLaunchFailed, match=r"Not a directory: .*file/sessions.*check WHATSAPP_SESSION_PATH"):
+        browser.generation()

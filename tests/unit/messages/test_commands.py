@@ -111,6 +111,14 @@ def test_an_error_does_not_echo_a_whole_body() -> None:
     assert len(orjson.dumps(error.details)) < 2_000
 
 
+def test_an_error_says_once_what_was_expected_and_got() -> None:
+    assert refused("send.text", to="abc", message="x").message == (
+        "send.text: to: expected a phone number with country code, like 6281234567890 or +6281234567890, got 'abc'"
+    )
+    assert refused("session.start", pairing="code").message == 'session.start: body: pairing "code" needs phone_number'
+    assert refused("send.text", to="6281234567890", message="").message.endswith("at least 1 character (got '')")
+
+
 def test_an_error_names_at_most_a_few_fields() -> None:
     error = refused("send.text", **{f"surprise{n}": n for n in range(50)})
     assert len(error.details["errors"]) == 8
