@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: setup demo test lint bench clean
+.PHONY: setup demo test chaos lint bench clean
 
 setup:
 	@$(PYTHON) .ci/setup.py
@@ -18,6 +18,11 @@ lint: setup
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+# Under fire: `make chaos SEED=7`, or several: `make chaos SEEDS="1 2 3"`.
+SEEDS ?= 1
+chaos: setup
+	@$(BIN)/python -m tests.chaos $(foreach seed,$(or $(SEED),$(SEEDS)),--seed $(seed))
 
 bench: setup
 	@$(BIN)/python -m benchmarks

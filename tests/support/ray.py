@@ -50,6 +50,11 @@ class RayHead:
         self._ready = threading.Event()
         self.address = ""
 
+    @property
+    def folder(self) -> Path:
+        """Ray's own folder, with its logs; there once started."""
+        return Path(self._folder)
+
     def __enter__(self) -> Self:
         # The path is short: Ray puts sockets below it, and a socket's path has at most 107 characters.
         self._folder = tempfile.mkdtemp(prefix="ray", dir="/tmp")

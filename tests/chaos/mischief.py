@@ -1,0 +1,103 @@
+"""Makes the planned faults happen, each at its time, and writes down what was really done."""
+
+import asyncio
+import signal
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+import psutil
+
+from actors.clock import SystemClock
+from simulator.client import SimulatedPhone
+from tests.chaos.accounts import Accounts
+from tests.chaos.history import Fault
+from tests.chaos.plan import KNOBS, Kind, PlannedFault
+from tests.chaos.stack import Stack
+from tests.chaos.targets import Targets
+from tests.support.waiting import eventually
+
+_FIND_S = 10.0
+"""How long to wait for a process that does not run just now: a browser that is being started."""
+
+
+class Mischief:
+    """The faults of one run."""
+
+    def __init__(self, stack: Stack, phone: SimulatedPhone, accounts: Accounts, say: Callable[[str], None]) -> None:
+        self.done: list[Fault] = []
+        self.missed: list[PlannedFault] = []
+        """Faults for which there was no process."""
+        self._stack = stack
+        self._targets = Targets(stack.run, stack.folder / "sessions")
+        self._phone = phone
+        self._accounts = accounts
+        self._say = say
+        self._clock = SystemClock()
+
+    async def happen(self, fault: PlannedFault) -> None:
+        """Make one fault happen, and wait until it is over (but for what never is)."""
+        began = time.time()
+        self._say(f"{fault.kind}{'' if fault.key is None else f' of {fault.key}'}{_lasting(fault)}")
+        if fault.kind in KNOBS:
+            done = await self._turn_knob(fault)
+        elif fault.kind in {Kind.DROP, Kind.DROP_ALL}:
+            wid = None if fault.key is None else self._accounts.wid(fault.key)
+            done = await self._phone.drop(wid, everybody=fault.key is None) > 0
+        elif fault.kind is Kind.NATS:
+            done = await self._stack.restart_nats(fault.lasts_s or 0)
+        elif fault.kind is Kind.GATEWAY:
+            done = await self._stack.kill_gateway(fault.number, fault.lasts_s or 0)
+        elif fault.kind is Kind.REBOOT:
+            done = await self._stack.reboot(fault.lasts_s or 0)
+        else:
+            found = await self._signal(fault)
+            done, began = found is not None, found or began
+        if not done:
+            self.missed.append(fault)
+            self._say(f"nothing to {fault.kind} of {fault.key}")
+            return
+        for_good = fault.lasts_s is None
+        self.done.append(Fault(fault.kind, fault.key, began, float("inf") if for_good else time.time()))
+
+    async def _turn_knob(self, fault: PlannedFault) -> bool:
+        if fault.key is None:
+            raise AssertionError(f"{fault} is for one account")
+        wid = self._accounts.wid(fault.key)
+        await self._phone.fail(wid=wid, **{KNOBS[fault.kind]: True})
+        await self._clock.sleep(fault.lasts_s or 0)
+        await self._phone.fail(wid=wid, **{KNOBS[fault.kind]: False})
+        return True
+
+    async def _signal(self, fault: PlannedFault) -> float | None:
+        """Kill or freeze a process; returns when, None if it was not to be found."""
+        try:
+            found = await eventually(lambda: self._targets.find(fault.kind, fault.key), within_s=_FIND_S, every_s=0.5)
+        except TimeoutError:
+            return None
+        if found is None:
+            raise AssertionError("`eventually` returns what is true")
+        at = time.time()
+        with suppress(psutil.NoSuchProcess):
+            if fault.kind is not Kind.FREEZE:
+                found.kill()
+                return at
+            found.send_signal(signal.SIGSTOP)
+            if fault.lasts_s is not None:
+                await self._clock.sleep(fault.lasts_s)
+                found.send_signal(signal.SIGCONT)  # psutil knows it by its start time: it signals no other of that pid
+            return at
+        return at if fault.kind is Kind.FREEZE else None
+
+
+def _lasting(fault: PlannedFault) -> str:
+    return " for good" if fault.lasts_s is None else f" for {fault.lasts_s:.1f} s" if fault.lasts_s else ""
+
+
+async def make_mischief(mischief: Mischief, faults: tuple[PlannedFault, ...], began: float) -> None:
+    """Make all faults happen, each at its time; one that lasts does not keep the next one waiting."""
+    clock = SystemClock()
+    async with asyncio.TaskGroup() as going_on:
+        for fault in faults:
+            await clock.sleep(max(0.0, began + fault.at_s - clock.monotonic()))
+            going_on.create_task(mischief.happen(fault), name=f"fault {fault.number}: {fault.kind}")

@@ -1,0 +1,42 @@
+"""What a person reads at the end of a run. Pure."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from tests.chaos.judge import Verdict
+
+_SHOWN: Final = 30
+"""Lines of what is wrong; the rest is counted."""
+
+
+def render(seed: int, verdict: Verdict, *, took_s: float) -> str:
+    """Return the report."""
+    rows = [
+        ("asked", str(verdict.asked)),
+        ("refused before acceptance", _counts(verdict.refused)),
+        ("accepted", str(verdict.accepted)),
+        ("sent", str(verdict.sent)),
+        ("failed with reason", _counts(verdict.failed)),
+        ("unconfirmed", str(verdict.unconfirmed)),
+        ("lost", str(verdict.lost)),
+        ("duplicates that differ in id", str(verdict.duplicates)),
+        ("repeats under the same id", str(verdict.repeats)),
+        ("fullest window", f"{verdict.fullest} of {verdict.limit}"),
+        ("sessions that needed a new QR", str(verdict.new_qrs)),
+        ("slowest answer", f"{verdict.slowest_answer_s:.1f} s"),
+    ]
+    lines = [f"chaos, seed {seed}: {'passed' if verdict.passed else 'FAILED'} after {took_s:.0f} s"]
+    lines += [f"  {name:<31}{value}" for name, value in rows]
+    lines.append("  faults, and the longest time until ready again")
+    for kind, count in sorted(verdict.faults.items()):
+        outage = verdict.outages.get(kind)
+        lines.append(f"    {kind:<20}{count:>3}   {'-' if outage is None else f'{outage:.1f} s'}")
+    lines += [f"  WRONG: {text}" for text in verdict.wrong[:_SHOWN]]
+    if len(verdict.wrong) > _SHOWN:
+        lines.append(f"  WRONG: and {len(verdict.wrong) - _SHOWN} more")
+    return "\n".join(lines)
+
+
+def _counts(counted: Mapping[str, int]) -> str:
+    shown = ", ".join(f"{count} {name}" for name, count in sorted(counted.items()))
+    return f"{sum(counted.values())}" + (f" ({shown})" if shown else "")

@@ -1,0 +1,239 @@
+"""A judge that cannot fail is worth nothing: each violation, made up, is recognised; what faults explain is not one."""
+
+from dataclasses import replace
+
+import pytest
+
+from actors.messages.ids import SessionKey, job_id_of_key, message_id_of_job
+from tests.chaos.history import Arrived, Asked, Fault, History, Outcome, Told
+from tests.chaos.judge import judge
+from tests.chaos.plan import Kind, PlannedJob, mark_of
+from tests.chaos.report import render
+
+KEY = SessionKey("acme", "s1")
+OTHER = SessionKey("acme", "s2")
+START = 1_000.0
+END = 1_400.0
+
+
+def asked(number: int, *, answer: str = "accepted", direct: bool = False, expires_s: float | None = None) -> Asked:
+    job = PlannedJob(number, number, KEY, "text", "normal", direct, expires_s, 0, mark_of(number))
+    return Asked(job, job_id_of_key(KEY, str(number)), START + number, START + number + 0.5, answer)
+
+
+def arrived(one: Asked, at: float | None = None) -> Arrived:
+    return Arrived(KEY, one.job.number, message_id_of_job(one.job_id), at or one.asked_at + 1)
+
+
+JOBS = tuple(asked(number) for number in range(5))
+GOOD = History(
+    max_messages=20,
+    window_s=5.0,
+    linked_at={KEY: START - 10, OTHER: START - 10},
+    ended_at=END,
+    asked=JOBS,
+    outcomes={one.job_id: Outcome("read") for one in JOBS},
+    announced={one.job_id: ("message.sent",) for one in JOBS},
+    arrived=tuple(arrived(one) for one in JOBS),
+    faults=(),
+    told=(Told(KEY, "session.qr", START - 12), Told(KEY, "session.ready", START - 10)),
+    states={KEY: "ready", OTHER: "ready"},
+    waiting={KEY: 0, OTHER: 0},
+)
+FIRST = JOBS[0]
+
+
+def ended_as(history: History, one: Asked, outcome: Outcome, event: str = "message.failed") -> History:
+    """The same, with one job that was not sent."""
+    return replace(
+        history,
+        outcomes={**history.outcomes, one.job_id: outcome},
+        announced={**history.announced, one.job_id: (event,)},
+        arrived=tuple(each for each in history.arrived if each.number != one.job.number),
+    )
+
+
+def doubted(*jobs: Asked) -> History:
+    history = GOOD
+    for one in jobs:
+        history = ended_as(history, one, Outcome("unconfirmed", "send_unconfirmed"), "message.unconfirmed")
+    return history
+
+
+def befallen(history: History, kind: Kind, key: SessionKey | None = KEY, at: float = START) -> History:
+    return replace(history, faults=(*history.faults, Fault(kind, key, at, at + 1)))
+
+
+def without(history: History, one: Asked) -> History:
+    """The same, with a job that no store knows."""
+    outcomes = {job_id: each for job_id, each in history.outcomes.items() if job_id != one.job_id}
+    return replace(history, outcomes=outcomes)
+
+
+def answered(history: History, one: Asked, answer: str) -> History:
+    return replace(history, asked=[replace(each, answer=answer) if each is one else each for each in history.asked])
+
+
+def arriving(*further: Arrived) -> History:
+    return replace(GOOD, arrived=(*GOOD.arrived, *further))
+
+
+def test_a_run_in_which_all_went_well_passes() -> None:
+    verdict = judge(GOOD)
+    assert verdict.passed
+    assert (verdict.asked, verdict.accepted, verdict.sent, verdict.lost, verdict.repeats) == (5, 5, 5, 0, 0)
+    assert "passed" in render(7, verdict, took_s=12)
+
+
+OVERFULL = tuple(replace(arrived(asked(number)), at=START + 50 + number * 0.2) for number in range(100, 121))
+VIOLATIONS = {
+    "an accepted job that no store knows": (without(GOOD, FIRST), "is lost"),
+    "a job that the server never saw": (replace(GOOD, arrived=GOOD.arrived[1:]), "is lost"),
+    "a job without an outcome": (
+        replace(GOOD, outcomes={**GOOD.outcomes, FIRST.job_id: Outcome("sending")}),
+        "has no outcome",
+    ),
+    "one message under two ids": (
+        arriving(Arrived(KEY, 0, "3EB0FFFF", START + 9)),
+        "was sent twice",
+    ),
+    "a message that nobody ordered": (arriving(Arrived(KEY, 77, "3EB0FFFF", START + 9)), "no accepted job"),
+    "a message without a mark": (arriving(Arrived(KEY, None, "3EB0FFFF", START + 9)), "no accepted job"),
+    "a message of another session's account": (
+        replace(GOOD, arrived=(replace(arrived(FIRST), key=OTHER), *GOOD.arrived[1:])),
+        "was sent by acme:s2",
+    ),
+    "a message under an id of its own": (
+        replace(GOOD, arrived=(replace(arrived(FIRST), message_id="3EB0FFFF"), *GOOD.arrived[1:])),
+        "not under the id fixed",
+    ),
+    "a message of a job that was refused": (
+        answered(without(GOOD, FIRST), FIRST, "queue_full"),
+        "no accepted job",
+    ),
+    "a job that is said to have failed, but arrived": (
+        replace(befallen(ended_as(GOOD, FIRST, Outcome("failed", "send_failed")), Kind.UPLOAD), arrived=GOOD.arrived),
+        "but reached WhatsApp's server",
+    ),
+    "a job that expired without an expiry": (ended_as(GOOD, FIRST, Outcome("expired", "expired")), "nothing explains"),
+    "a job that failed without a fault": (ended_as(GOOD, FIRST, Outcome("failed", "send_failed")), "nothing explains"),
+    "a job that was cancelled by nobody": (
+        ended_as(GOOD, FIRST, Outcome("cancelled", "cancelled")),
+        "nothing explains",
+    ),
+    "a queued job that the window refused": (
+        ended_as(GOOD, FIRST, Outcome("failed", "rate_limited")),
+        "nothing explains",
+    ),
+    "a job in doubt without a killed owner": (doubted(FIRST), "1 jobs are unconfirmed, 0 owners"),
+    "two jobs in doubt for one killed owner": (
+        befallen(doubted(FIRST, JOBS[1]), Kind.ACTOR),
+        "2 jobs are unconfirmed, 1 owners",
+    ),
+    "a job in doubt where another session's owner was killed": (
+        befallen(doubted(FIRST), Kind.ACTOR, OTHER),
+        "0 owners",
+    ),
+    "a job in doubt after a killed browser": (befallen(doubted(FIRST), Kind.BROWSER), "0 owners"),
+    "a repeat under the same id that no fault explains": (
+        arriving(arrived(FIRST, START + 9)),
+        "which no fault explains",
+    ),
+    "a repeat that only another session's fault would explain": (
+        befallen(arriving(arrived(FIRST, START + 9)), Kind.NO_ACK, OTHER),
+        "which no fault explains",
+    ),
+    "an outcome without an event": (replace(GOOD, announced={}), "the events said nothing"),
+    "an outcome with another one's event": (
+        replace(GOOD, announced={**GOOD.announced, FIRST.job_id: ("message.sent", "message.failed")}),
+        "the events said message.failed, message.sent",
+    ),
+    "a window with one message too many": (replace(GOOD, arrived=OVERFULL), "21 messages within 5 s"),
+    "a new QR": (replace(GOOD, told=(*GOOD.told, Told(KEY, "session.qr", START + 3))), "needed a new QR"),
+    "a session that did not come back": (replace(GOOD, states={KEY: "ready", OTHER: "failed"}), "acme:s2 is failed"),
+    "a job left in the log": (replace(GOOD, waiting={KEY: 1}), "1 jobs still lie in the log"),
+    "a request without an answer": (answered(GOOD, FIRST, ""), "was never answered"),
+    "a queued job that was refused": (
+        replace(answered(without(GOOD, FIRST), FIRST, "session_not_ready"), arrived=GOOD.arrived[1:]),
+        "was refused as 'session_not_ready'",
+    ),
+    "a direct send that was said to be sent": (
+        ended_as(
+            replace(GOOD, asked=(asked(0, answer="sent", direct=True), *JOBS[1:])), FIRST, Outcome("expired", "expired")
+        ),
+        "was answered 'sent', but is expired",
+    ),
+}
+
+
+@pytest.mark.parametrize("violation", VIOLATIONS)
+def test_a_violation_is_recognised(violation: str) -> None:
+    history, words = VIOLATIONS[violation]
+    verdict = judge(history)
+    assert [text for text in verdict.wrong if words in text], verdict.wrong
+    assert not verdict.passed
+    assert "FAILED" in render(7, verdict, took_s=12)
+
+
+LATE = asked(0, expires_s=2.0)
+DIRECT = asked(0, answer="session_not_ready", direct=True)
+EXPLAINED = {
+    "the one job in doubt of a killed owner": befallen(doubted(FIRST), Kind.ACTOR),
+    "one job in doubt after the machine's restart": befallen(doubted(FIRST), Kind.REBOOT, None),
+    "two jobs in doubt for two killed owners": befallen(
+        befallen(doubted(FIRST, JOBS[1]), Kind.ACTOR), Kind.FREEZE, at=START + 5
+    ),
+    "a repeat after a lost ack": befallen(arriving(arrived(FIRST, START + 9)), Kind.NO_ACK),
+    "a repeat after a killed browser": befallen(arriving(arrived(FIRST, START + 9)), Kind.BROWSER),
+    "a job that expired in time": ended_as(
+        replace(GOOD, asked=(LATE, *JOBS[1:])), FIRST, Outcome("expired", "expired")
+    ),
+    "a job whose upload was refused": befallen(ended_as(GOOD, FIRST, Outcome("failed", "send_failed")), Kind.UPLOAD),
+    "a job that the server took and then refused": replace(
+        befallen(ended_as(GOOD, FIRST, Outcome("failed", "send_failed")), Kind.NACK), arrived=GOOD.arrived
+    ),
+    "a direct send that was not accepted": replace(
+        without(GOOD, FIRST), asked=(DIRECT, *JOBS[1:]), arrived=GOOD.arrived[1:]
+    ),
+    "a full window": replace(
+        GOOD,
+        asked=[asked(number) for number in range(20)],
+        outcomes={asked(number).job_id: Outcome("sent") for number in range(20)},
+        announced={asked(number).job_id: ("message.sent",) for number in range(20)},
+        arrived=[arrived(asked(number), START + number * 0.01) for number in range(20)],
+    ),
+}
+
+
+@pytest.mark.parametrize("explained", EXPLAINED)
+def test_what_a_fault_or_the_contract_explains_is_no_violation(explained: str) -> None:
+    assert judge(EXPLAINED[explained]).wrong == ()
+
+
+def test_messages_a_window_apart_are_not_in_one_window() -> None:
+    history = replace(GOOD, max_messages=1, arrived=tuple(arrived(one, START + 5 * one.job.number) for one in JOBS))
+    assert judge(history).fullest == 1
+    assert judge(replace(history, window_s=5.01)).fullest == 2
+
+
+def test_a_job_whose_answer_was_lost_counts_as_accepted_when_a_store_holds_it() -> None:
+    assert judge(answered(GOOD, FIRST, "")).accepted == 5
+    assert judge(answered(without(GOOD, FIRST), FIRST, "")).accepted == 4
+
+
+def test_an_outage_is_measured_from_the_fault_to_the_next_ready() -> None:
+    told = (*GOOD.told, Told(KEY, "session.reconnecting", START + 11), Told(KEY, "session.ready", START + 14))
+    history = replace(befallen(GOOD, Kind.BROWSER, at=START + 10), told=told)
+    assert judge(history).outages == {Kind.BROWSER: 4.0}
+
+
+def test_an_outage_of_which_nobody_can_say_whose_it_is_is_not_measured() -> None:
+    told = (*GOOD.told, Told(KEY, "session.reconnecting", START + 11), Told(KEY, "session.ready", START + 14))
+    history = replace(befallen(GOOD, Kind.BROWSER, at=START + 10), told=told)
+    assert judge(befallen(history, Kind.ACTOR, at=START + 12)).outages == {}
+    assert judge(befallen(history, Kind.ACTOR, at=START + 15)).outages == {Kind.BROWSER: 4.0}
+    assert judge(befallen(history, Kind.ACTOR, OTHER, at=START + 12)).outages == {Kind.BROWSER: 4.0}
+
+
+def test_a_fault_that_took_no_session_down_has_no_outage() -> None:
+    assert judge(befallen(GOOD, Kind.SUPERVISOR, None)).outages == {}

@@ -1,0 +1,47 @@
+"""Listens to all events of a run's tenants, from the stored ones of its beginning on, so that none is missed."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Final, Self
+
+from actors.messages.events import CodeEvent, JobEvent, QrEvent, SessionEvent
+from actors.messages.ids import SessionKey
+from gateway.client import Client
+from tests.chaos.history import Told
+
+
+class Watch:
+    """What the tenants were told."""
+
+    def __init__(self, clients: Iterable[Client]) -> None:
+        self.told: list[Told] = []
+        self.announced: defaultdict[str, list[str]] = defaultdict(list)
+        """Names of outcome events by job id."""
+        self._clients: Final = tuple(clients)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Self:
+        self._tasks = [asyncio.create_task(self._listen(client)) for client in self._clients]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for task in self._tasks:
+            task.cancel()
+        results = await asyncio.gather(*self._tasks, return_exceptions=True)
+        for result in results:
+            if isinstance(result, Exception):
+                raise result
+
+    async def _listen(self, client: Client) -> None:
+        async with client.events(since=datetime.now(UTC)) as events:
+            async for event in events:
+                key = SessionKey(event.tenant_id, event.session_id)
+                if isinstance(event, SessionEvent | QrEvent | CodeEvent):
+                    self.told.append(Told(key, event.event, event.time.timestamp()))
+                elif isinstance(event, JobEvent) and event.event.startswith("message."):
+                    self.announced[event.data.job_id].append(event.event)
