@@ -31,14 +31,15 @@ from actors.errors import Unavailable
 from actors.messages.commands import SessionLogout, SessionStop
 from actors.messages.ids import SessionKey
 from actors.messages.records import DesiredSession
-from actors.ports import Clock, Died, Ended, Registry, SessionHandle, SessionHost, SessionSpec
-from actors.status_desk import StatusDesk
+from actors.ports import Clock, Died, Ended, EventPublisher, Registry, SessionHandle, SessionHost, SessionSpec
+from actors.status_desk import StatusDesk, failure_event
 
 T = TypeVar("T")
 _LIST_EVERY_S: Final = 30.0
 """How often the host is asked for its nodes, and for actors that nobody here knows of."""
 _ASK_TIMEOUT_S: Final = 10.0
 _KILL_TIMEOUT_S: Final = 15.0
+_TELL_AGAIN_S: Final = 1.0
 _NOTHING: Final[Mapping[SessionKey, DesiredSession]] = MappingProxyType({})
 
 _log: Final = logging.getLogger("wafleet.supervisor")
@@ -53,6 +54,7 @@ class FleetKeeper:
         host: SessionHost,
         registry: Registry,
         *,
+        events: EventPublisher,
         clock: Clock,
         session_config: SessionConfig,
         lease_config: LeaseConfig,
@@ -65,6 +67,7 @@ class FleetKeeper:
             core: What is known and decided.
             host: Where session actors live.
             registry: What is desired, and the statuses.
+            events: Where it is told that a session failed.
             clock: Own time.
             session_config: What sessions are made with.
             lease_config: Times of the sessions' leases.
@@ -74,6 +77,7 @@ class FleetKeeper:
         self._core = core
         self._host = host
         self._registry = registry
+        self._events = events
         self._clock = clock
         self._session_config = session_config
         self._lease_config = lease_config
@@ -264,8 +268,24 @@ class FleetKeeper:
             self._core.kill_failed(key, self._clock.monotonic())
 
     async def _announce(self, action: Announce) -> None:
-        if self._may_act():
+        if action.state is State.FAILED:
+            await self._announce_failure(action)
+        elif self._may_act():
             await self._desk.announce(action.key, action.state, action.reason)
+
+    async def _announce_failure(self, action: Announce) -> None:
+        """Tell it until it is heard, or no longer so: nobody else is left who could."""
+        previous = None
+        while self._core.phase(action.key) is Phase.ENDED:
+            try:
+                if self._may_act():
+                    previous = previous or await self._desk.read(action.key)
+                    status = await self._desk.announce(action.key, action.state, action.reason)
+                    await self._events.publish(failure_event(previous, status, self._clock.now()))
+                    return
+            except Unavailable as error:
+                _log.warning("[Session:%s] its failure could not be told: %s", action.key, error)
+            await self._clock.sleep(_TELL_AGAIN_S)
 
 
 async def _killed(handle: SessionHandle) -> bool:

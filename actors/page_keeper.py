@@ -163,6 +163,7 @@ class PageKeeper:
                 await self._quarantine()
             case signals.CancelJobs():
                 await self._cancel_jobs()
+                self._tell(signals.JobsCancelled())
             case signals.End():
                 try:
                     await self._let_go()

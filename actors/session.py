@@ -206,6 +206,7 @@ class SessionActor:
             now = ports.clock.monotonic()
             ages = await ports.events.former_sends(window_s)
             last_seq = await ports.events.last_seq()
+            last_status = await ports.status.last()
             await ports.jobs.listen(self._inbox.wake)
         except Unavailable as exc:
             self._log.warning("Start waits: %s", exc)
@@ -213,7 +214,7 @@ class SessionActor:
         self._view.epoch = parts.keeper.epoch = epoch
         parts.outbox.begin(epoch=epoch, last_seq=last_seq)
         parts.acks.begin()
-        return signals.Start(tuple(now - age for age in ages))
+        return signals.Start(tuple(now - age for age in ages), last_status.wid if last_status else None)
 
     def _feed(self, parts: SessionParts, item: SessionInput) -> None:
         """Let the core decide and carry out what it wants: the one place where nothing may escape."""

@@ -1,8 +1,10 @@
 """The supervisor's side of ``wa_status``: statuses written in the place of a session that can't do it itself."""
 
+from datetime import datetime
 from typing import Any
 
 from actors.core.lifecycle import STATUS_OF, State
+from actors.messages.events import SessionData, SessionEvent
 from actors.messages.ids import SessionKey
 from actors.messages.records import DesiredSession
 from actors.messages.replies import SessionStatus
@@ -61,6 +63,29 @@ class StatusDesk:
             state=State.STOPPED.value,
             since=self._clock.now(),
         )
+
+
+def failure_event(previous: SessionStatus, failed: SessionStatus, now: datetime) -> SessionEvent:
+    """Tell that a session failed, in the place of an owner that can't: without ``seq``, under the last epoch.
+
+    Its id is the same however often it is told: a state begins once.
+    """
+    return SessionEvent(
+        id=f"{failed.session_id}.{failed.epoch or 0}.{failed.state}.{int(failed.since.timestamp() * 1000)}",
+        event="session.failed",
+        tenant_id=failed.tenant_id,
+        session_id=failed.session_id,
+        time=now,
+        epoch=failed.epoch,
+        data=SessionData(
+            status=failed.status,
+            state=failed.state,
+            previous_state=previous.state,
+            reason=failed.reason,
+            phone_number=failed.phone_number,
+            wid=failed.wid,
+        ),
+    )
 
 
 def begun_anew(status: SessionStatus, desired: DesiredSession) -> SessionStatus:

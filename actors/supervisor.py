@@ -96,6 +96,7 @@ class Supervisor:
             self._core,
             self._host,
             ports.registry,
+            events=ports.events,
             clock=ports.clock,
             session_config=self._session_config,
             lease_config=self._lease_config,

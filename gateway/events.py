@@ -87,6 +87,17 @@ class JetStreamEventSink:
         return await former_sends(self._bus, self._key, within_s)
 
 
+class JetStreamEventPublisher:
+    """``actors.ports.EventPublisher``: events of any session."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus: Final = bus
+
+    async def publish(self, event: Event) -> None:
+        """Store an event; returns when JetStream has it."""
+        await publish_event(self._bus, event)
+
+
 class EventOutbox:
     """The gateway's own events (``job.accepted``), published in the background.
 

@@ -8,6 +8,9 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
+from pydantic import ValidationError
+
+from actors.errors import Unavailable
 from actors.messages.base import encode
 from actors.messages.ids import SessionKey
 from actors.messages.records import DesiredSession
@@ -81,6 +84,16 @@ class JetStreamStatusBoard:
     async def put(self, status: SessionStatus) -> None:
         """Store the newest status."""
         await self._bucket.put(self._key, encode(status))
+
+    async def last(self) -> SessionStatus | None:
+        """Return the status as it stands. Raises ``Unavailable``."""
+        entry = await self._bucket.get(self._key)
+        if entry is None:
+            return None
+        try:
+            return SessionStatus.model_validate_json(entry.value)
+        except ValidationError as exc:
+            raise Unavailable(f"{STATUS}: {self._key} is not one this version can read: {exc}") from exc
 
 
 def _key(key: SessionKey) -> str:

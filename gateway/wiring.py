@@ -66,6 +66,7 @@ class JetStreamPorts:
         import_nats(self.nats_url)
         from actors.clock import SystemClock
         from gateway.connection import connect
+        from gateway.events import JetStreamEventPublisher
         from gateway.leases import SUPERVISOR_LEASE, JetStreamLeaseStore
         from gateway.registry import JetStreamRegistry
 
@@ -85,6 +86,7 @@ class JetStreamPorts:
             clock=SystemClock(),
             registry=registry,
             lease=JetStreamLeaseStore(bus, SUPERVISOR_LEASE),
+            events=JetStreamEventPublisher(bus),
             close=close,
         )
 

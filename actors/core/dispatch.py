@@ -64,6 +64,13 @@ class Dispatcher:
         if handled.fate is not Fate.NEEDS_SLOT:
             self._reviewed = None
 
+    def forget_queue(self) -> None:
+        """Forget what was read of the log, the job in flight aside: it was cancelled there. Reading goes on."""
+        self.mailbox.clear(keep=self.active.held if self.active else None)
+        self.mailbox.wake(None)
+        self._need_page.clear()
+        self._reviewed = None
+
     def next_deadline(self) -> float | None:
         """Return when ``begin`` may have a job although nothing else happens."""
         if self.active or self._resume_at is not None:

@@ -52,6 +52,8 @@ class _Lane:
     behind: bool = True
     """Whether the log may hold more behind the cursor."""
     reading: bool = False
+    stale: bool = False
+    """Whether what is being read was dropped meanwhile."""
     weight: int = 0
     """Of all jobs in the window."""
 
@@ -98,6 +100,9 @@ class Mailbox:
         """Take what a read returned."""
         lane = self._lanes[read.lane]
         lane.reading = False
+        if lane.stale:
+            lane.stale, lane.behind = False, True
+            return
         lane.behind = lane.behind or len(jobs) >= read.limit
         for held in jobs:
             if held.seq > lane.cursor and not lane.take(held):
@@ -106,7 +111,7 @@ class Mailbox:
 
     def read_failed(self, lane: LaneName) -> None:
         """Note that a read gave no answer; the lane is read again after the next wake-up."""
-        self._lanes[lane].reading = False
+        self._lanes[lane].reading = self._lanes[lane].stale = False
 
     def head(self, *, paused: bool) -> Held | None:
         """Return the next job in the order direct, high, normal, bulk; only ``direct`` goes on while paused."""
@@ -128,6 +133,13 @@ class Mailbox:
         lane = self._lanes[held.job.lane]
         lane.window.remove(held)
         lane.weight -= held.weight
+
+    def clear(self, *, keep: Held | None) -> None:
+        """Drop every job but one, and whatever is being read now."""
+        for held in [held for held in self._all() if held != keep]:
+            self.remove(held)
+        for lane in self._lanes.values():
+            lane.stale = lane.reading
 
     def __len__(self) -> int:
         return sum(len(lane.window) for lane in self._lanes.values())

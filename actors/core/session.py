@@ -62,6 +62,9 @@ class SessionCore:
         self.dispatcher = Dispatcher(desired.rate_limit, window_per_lane=config.window_per_lane, paused=desired.paused)
         self.phone_number = desired.phone_number
         self.wid: str | None = None
+        """The account that is linked, or was last."""
+        self._newcomer: str | None = None
+        """Another account that was linked: it takes over when the former one's jobs are cancelled."""
 
     @property
     def state(self) -> State:
@@ -126,6 +129,8 @@ class SessionCore:
                 self._read_at = now + READ_RETRY_S
             case signals.Tick():
                 self._tick(now)
+            case signals.JobsCancelled():
+                self._welcome()
             case signals.OpenFailed() | signals.Probed() | signals.PageSilent():
                 self._hear_of_page(item, now)
             case (
@@ -143,7 +148,8 @@ class SessionCore:
     ) -> None:
         """Take a command, or a refusal of our own."""
         match item:
-            case signals.Start(sends):
+            case signals.Start(sends, wid):
+                self.wid = wid
                 for sent_at in sorted(sends):
                     self.dispatcher.window.count(sent_at)
                 self._read_at = now + self._poll_every_s
@@ -155,6 +161,7 @@ class SessionCore:
                     self._machine.start_over()
                     self._machine.apply(Cause(Input.RESTART, "restart"), now)
             case signals.Logout():
+                self.wid = None
                 self._machine.apply(Cause(Input.LOGOUT, "logout"), now)
             case signals.Pause(paused):
                 self.dispatcher.paused = paused
@@ -187,8 +194,7 @@ class SessionCore:
             self._machine.show_code(fact, now)
             return
         if isinstance(fact, Linked | Synced) and fact.wid:
-            self.wid = fact.wid
-            self.phone_number = "+" + fact.wid.partition("@")[0].partition(":")[0]
+            self._link(fact.wid)
         cause = Cause(
             _INPUT_OF[type(fact)],
             getattr(fact, "reason", None),
@@ -199,6 +205,29 @@ class SessionCore:
         self._machine.apply(cause, now)
         if isinstance(fact, QrShown):
             self._machine.show_qr(fact, now)
+
+    def _link(self, wid: str) -> None:
+        """Note who is linked. Jobs that were queued for another number end; until they have, none is handed out.
+
+        The former account stays the one of the session meanwhile: an owner that has to begin anew comes to the same
+        decision.
+        """
+        if self._newcomer is None and (self.wid is None or _number(self.wid) == _number(wid)):
+            self.wid, self.phone_number = wid, _number(wid)
+            return
+        if self._newcomer is None:
+            self._machine.effects += [
+                signals.Log("Another number was linked: the queued jobs are cancelled", warning=True),
+                signals.CancelJobs(),
+            ]
+        self._newcomer = wid
+
+    def _welcome(self) -> None:
+        """Let the new account take over."""
+        if self._newcomer is not None:
+            self.wid, self.phone_number, self._newcomer = self._newcomer, _number(self._newcomer), None
+            self.dispatcher.forget_queue()
+            self._machine.effects.append(signals.PutStatus())
 
     def _after_job(self, item: signals.Handled, now: float) -> None:
         if self.state is State.DRAINING:
@@ -218,11 +247,16 @@ class SessionCore:
 
     @property
     def _hands_out(self) -> bool:
-        """Whether jobs are read and handled: from the start on, until the session drains or ends."""
-        return not self.ended and self.state not in {State.STOPPED, State.DRAINING}
+        """Whether jobs are read and handled: from the start until it drains or ends, but not for a newcomer yet."""
+        return not self.ended and self._newcomer is None and self.state not in {State.STOPPED, State.DRAINING}
 
     def _hand_out(self, now: float) -> None:
         if self._hands_out:
             self._machine.effects += [signals.ReadJobs(read) for read in self.dispatcher.mailbox.reads()]
             job = self.dispatcher.begin(now, ready=self.state is State.READY)
             self._machine.effects += [job] if job else []
+
+
+def _number(wid: str) -> str:
+    """Return an account's phone number; behind a colon a wid names the device."""
+    return "+" + wid.partition("@")[0].partition(":")[0]

@@ -24,6 +24,8 @@ class Start:
 
     sends: Sequence[float] = ()
     """Monotonic moments at which former owners sent, as far as the rate window reaches back."""
+    wid: str | None = None
+    """The account that was linked last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,11 @@ class Pause:
 @dataclass(frozen=True, slots=True)
 class Tick:
     """Time passed."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobsCancelled:
+    """Every job that was in the log has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +142,8 @@ class Handled:
 
 
 SessionInput = (
-    Start | Stop | Restart | Logout | Pause | Tick | OpenFailed | Probed | PageSilent | Faulted | Woken | JobsRead
-    | ReadFailed | Handled | Fact
+    Start | Stop | Restart | Logout | Pause | Tick | JobsCancelled | OpenFailed | Probed | PageSilent | Faulted | Woken
+    | JobsRead | ReadFailed | Handled | Fact
 )  # fmt: skip
 
 

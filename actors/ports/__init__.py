@@ -22,6 +22,7 @@ from actors.ports.fleet import (
 )
 from actors.ports.page import Browser, Chat, Found, OpenRequest, Page, Prepared, Sent, Vitals
 from actors.ports.storage import (
+    EventPublisher,
     EventSink,
     JobLog,
     JobRecords,
@@ -40,6 +41,7 @@ __all__ = [
     "ControlPlane",
     "Died",
     "Ended",
+    "EventPublisher",
     "EventSink",
     "FleetPorts",
     "Found",

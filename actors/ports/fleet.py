@@ -11,7 +11,16 @@ from actors.messages.records import DesiredSession
 from actors.messages.replies import ErrorBody, Reply, SessionStatus
 from actors.ports.clock import Clock
 from actors.ports.page import Browser
-from actors.ports.storage import EventSink, JobLog, JobRecords, LeaseStore, ProfileHeads, Revised, StatusBoard
+from actors.ports.storage import (
+    EventPublisher,
+    EventSink,
+    JobLog,
+    JobRecords,
+    LeaseStore,
+    ProfileHeads,
+    Revised,
+    StatusBoard,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +108,7 @@ class FleetPorts:
     registry: Registry
     lease: LeaseStore
     """The lease ``_supervisor``."""
+    events: EventPublisher
     close: Closer
 
 

@@ -86,11 +86,23 @@ class EventSink(Protocol):
         ...
 
 
+class EventPublisher(Protocol):
+    """``WA_EVENTS`` of every session, for who speaks in an owner's place."""
+
+    async def publish(self, event: Event) -> None:
+        """Store an event; returns when JetStream has it."""
+        ...
+
+
 class StatusBoard(Protocol):
     """``wa_status`` of one session: what gateways answer from."""
 
     async def put(self, status: SessionStatus) -> None:
         """Store the newest status."""
+        ...
+
+    async def last(self) -> SessionStatus | None:
+        """Return the status as it stands: a new owner reads there which account was linked last."""
         ...
 
 

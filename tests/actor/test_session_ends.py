@@ -125,6 +125,28 @@ async def test_logout_unlinks_quarantines_and_cancels_the_queue(staged: Staged) 
     assert stage.ports.events.names()[-1] == "session.logged_out"
 
 
+async def test_jobs_queued_for_a_number_are_not_sent_by_another_one(staged: Staged) -> None:
+    stage = await staged()
+    await stage.ask(SessionPause())
+    jobs = [*await stage.submit(70), *await stage.submit(2, lane="high")]
+    stage.browser.page.tell(Unlinked("LOGOUT"))
+    assert (await stage.ended()).state == "logged_out"
+    successor = await staged(stage.ports, desired={"paused": True})
+    assert successor.state == "ready"
+    assert {successor.record(job).status for job in jobs} == {"accepted"}
+    await successor.close()
+    stage.ports.lease.held = None
+    stage.whatsapp.wid = "6282222222222@c.us"
+    other = await staged(stage.ports)
+    (new,) = await other.submit(n=500)
+    assert {other.record(job).status for job in jobs} == {"cancelled"}
+    assert stage.whatsapp.accepted == [new.message_id]
+    assert len(stage.ports.events.of("message.failed")) == 72
+    status = other.actor.status()
+    assert (status.wid, status.phone_number) == ("6282222222222@c.us", "+6282222222222")
+    assert stage.ports.board.statuses[-1].wid == status.wid
+
+
 async def test_logout_lets_the_send_in_flight_end_first(staged: Staged) -> None:
     stage = await staged()
     stage.browser.send_takes_s = 2

@@ -9,12 +9,20 @@ from actors.messages.commands import (
     SessionStart,
     SessionStop,
 )
+from actors.messages.events import SessionEvent
 from actors.messages.ids import SessionKey
 from actors.messages.records import LeaseRecord
 from actors.ports import Revised
 from tests.actor.supervisor_stage import Stage, code
 from tests.support.fakes import settle
 from tests.support.waiting import eventually
+
+
+def failures(stage: Stage) -> list[tuple[str, str | None]]:
+    """Sessions of which an event tells that they failed, and why."""
+    events = [event for event in stage.factory.events.of("session.failed") if isinstance(event, SessionEvent)]
+    return [(event.session_id, event.data.reason) for event in events]
+
 
 # --- supervision --------------------------------------------------------------------------------------------------
 
@@ -68,6 +76,33 @@ async def test_too_many_deaths_end_as_failed(stage: Stage) -> None:
         await stage.clock.advance(31)
     assert stage.host.count("s1") == 6
     assert (stage.status("s1").status, stage.status("s1").reason) == ("error", "restart_intensity")
+    assert failures(stage) == [("s1", "restart_intensity")]
+
+
+async def test_a_failure_is_told_as_soon_as_it_can_be(stage: Stage) -> None:
+    await stage.order("s1", SessionStart())
+    stage.factory.events.fail_next.extend(["publish", "publish"])
+    for _ in range(6):
+        stage.host.session("s1").die()
+        await stage.clock.advance(31)
+    [event] = stage.factory.events.of("session.failed")
+    assert isinstance(event, SessionEvent)
+    assert (event.seq, event.epoch, event.data.status, event.data.previous_state) == (
+        None, stage.status("s1").epoch, "error", "reconnecting"
+    )  # fmt: skip
+
+
+async def test_a_failure_that_is_over_before_it_could_be_told_is_not_told(stage: Stage) -> None:
+    await stage.order("s1", SessionStart())
+    stage.factory.events.down = True
+    for _ in range(6):
+        stage.host.session("s1").die()
+        await stage.clock.advance(31)
+    await stage.order("s1", SessionStart())
+    stage.factory.events.down = False
+    await stage.clock.advance(5)
+    assert stage.host.count("s1") == 7
+    assert failures(stage) == []
 
 
 async def test_without_room_a_session_fails_after_a_minute() -> None:
@@ -78,6 +113,7 @@ async def test_without_room_a_session_fails_after_a_minute() -> None:
     assert stage.status("s2").state == "starting"
     await stage.clock.advance(10)
     assert (stage.status("s2").state, stage.status("s2").reason) == ("failed", "no_capacity")
+    assert failures(stage) == [("s2", "no_capacity")]
     await stage.order("s1", SessionStop())
     await stage.order("s2", SessionStart())
     await stage.clock.advance(5)

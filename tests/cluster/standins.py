@@ -15,6 +15,7 @@ from actors.clock import SystemClock
 from actors.cluster import NAMESPACE
 from actors.core.lifecycle import STATUS_OF, State
 from actors.messages.commands import Command, SessionLogout, SessionStop
+from actors.messages.events import Event
 from actors.messages.ids import SessionKey
 from actors.messages.records import DesiredSession, LeaseRecord
 from actors.messages.replies import ErrorBody, Reply, SessionStatus
@@ -31,6 +32,7 @@ class Board:
         self.statuses: dict[SessionKey, SessionStatus] = {}
         self.lease: Revised[LeaseRecord] | None = None
         self.births: list[tuple[SessionKey, int]] = []
+        self.events: list[Event] = []
         self._revision = itertools.count(1)
 
     def get(self, name: str) -> Any:
@@ -38,6 +40,9 @@ class Board:
 
     def born(self, key: SessionKey, pid: int) -> None:
         self.births.append((key, pid))
+
+    def told(self, event: Event) -> None:
+        self.events.append(event)
 
     def put_status(self, status: SessionStatus) -> None:
         self.statuses[SessionKey(status.tenant_id, status.session_id)] = status
@@ -108,6 +113,9 @@ class BoardClient:
     async def raise_epoch(self) -> int:
         raise AssertionError("the supervisor needs no epoch")
 
+    async def publish(self, event: Event) -> None:
+        await self._board.told.remote(event)
+
     async def born(self, key: SessionKey, pid: int) -> None:
         await self._board.born.remote(key, pid)
 
@@ -121,7 +129,7 @@ class BoardPorts:
 
     async def connect_fleet(self) -> FleetPorts:
         client = BoardClient()
-        return FleetPorts(SystemClock(), client, client, _close)
+        return FleetPorts(SystemClock(), client, client, client, _close)
 
 
 async def _close() -> None:

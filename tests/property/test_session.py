@@ -41,10 +41,12 @@ if TYPE_CHECKING:
 
 LIMIT = RateLimit(max_messages=3, window_ms=10_000)
 WID = "6281111111111@c.us"
+OTHER_WID = "6282222222222@c.us"
 HAPPY: list[Fact] = [Linked(WID, None), Synced(WID, None)]
 FACTS: list[Fact] = [
-    *HAPPY, QrShown("2@", 1, 20.0), QrIdle(), CodeShown("ABCD", "+62", 180.0), ConnectionLost("x"),
-    ActionNeeded("x"), PageEnded("x"), BrowserEnded("x"), AckChanged(("x",), "c", 2),
+    *HAPPY, Linked(OTHER_WID, None), Synced(OTHER_WID, None), QrShown("2@", 1, 20.0), QrIdle(),
+    CodeShown("ABCD", "+62", 180.0), ConnectionLost("x"), ActionNeeded("x"), PageEnded("x"), BrowserEnded("x"),
+    AckChanged(("x",), "c", 2),
 ]  # fmt: skip
 ENDS: list[SessionInput] = [
     Unlinked("x"), AccountBlocked("x"), signals.Logout(), signals.Faulted("x"), signals.Stop("x"),
@@ -68,6 +70,7 @@ class Sessions(RuleBasedStateMachine):
         self.active: signals.HandleJob | None = None
         self.sends: list[float] = []
         self.ends = 0
+        self.cancelling = False
         self.say(signals.Start())
 
     def say(self, item: SessionInput) -> None:
@@ -81,11 +84,14 @@ class Sessions(RuleBasedStateMachine):
                 self.reads.append(effect)
             case signals.HandleJob():
                 self.begin(effect)
+            case signals.CancelJobs():
+                self.cancelling = True
             case signals.End():
                 self.ends += 1
 
     def begin(self, order: signals.HandleJob) -> None:
         assert self.active is None, "two jobs in flight"
+        assert not self.cancelling, "a job of the former number is handed out"
         assert order.held.seq not in self.finished, "a finished job is handled again"
         assert self.core.state is State.READY or (order.refusal and not order.ready)
         if order.may_send:
@@ -116,6 +122,18 @@ class Sessions(RuleBasedStateMachine):
             return
         jobs = [job for seq, job in sorted(self.log.items()) if job.job.lane == read.lane and seq > read.after_seq]
         self.say(signals.JobsRead(read, jobs[: read.limit]))
+
+    @precondition(lambda self: self.cancelling)
+    @rule()
+    def queue_is_cancelled(self) -> None:
+        """End every job but the one in hand, which has a hand of its own."""
+        kept = {self.active.held.seq} if self.active else set()
+        gone = [seq for seq in self.log if seq not in kept]
+        self.finished.update(gone)
+        for seq in gone:
+            del self.log[seq]
+        self.cancelling = False
+        self.say(signals.JobsCancelled())
 
     @precondition(lambda self: self.active)
     @rule(fate=st.sampled_from(Fate), takes_s=st.sampled_from([0.0, 0.5, 5.0]), failure=st.sampled_from(FAILURES))
@@ -176,6 +194,8 @@ class Sessions(RuleBasedStateMachine):
     @invariant()
     def accepted_is_finished_and_waiting(self) -> None:
         assert self.accepted == len(self.finished) + len(self.log)
+        if self.cancelling:
+            return
         assert len(self.core.dispatcher.mailbox) <= min(len(self.log), 4 * len(LANES))
 
     @invariant()

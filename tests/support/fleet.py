@@ -12,7 +12,7 @@ from actors.messages.ids import SessionKey
 from actors.messages.records import DesiredSession
 from actors.messages.replies import ErrorBody, QueueReply, Reply, SessionStatus, Waiting
 from actors.ports import Clock, Died, Ended, FleetPorts, Heartbeat, Revised, SessionPorts, SessionSpec
-from tests.support.memory import MemoryLease, Store
+from tests.support.memory import MemoryEvents, MemoryLease, Store
 
 
 class MemoryRegistry(Store):
@@ -189,6 +189,7 @@ class FleetFactory:
         self.clock = clock
         self.registry = registry
         self.lease = lease
+        self.events = MemoryEvents()
         self.refusals = 0
         self.closed = 0
 
@@ -199,7 +200,7 @@ class FleetFactory:
         if self.refusals:
             self.refusals -= 1
             raise Unavailable("NATS is away")
-        return FleetPorts(self.clock, self.registry, self.lease, self._close)
+        return FleetPorts(self.clock, self.registry, self.lease, self.events, self._close)
 
     async def _close(self) -> None:
         self.closed += 1

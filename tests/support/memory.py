@@ -152,6 +152,10 @@ class MemoryBoard(Store):
         self.reach("put")
         self.statuses.append(status)
 
+    async def last(self) -> SessionStatus | None:
+        self.reach("last")
+        return self.statuses[-1] if self.statuses else None
+
 
 class MemoryLease(Store):
     """A lease store without a clock: a test takes the lease away."""

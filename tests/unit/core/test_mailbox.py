@@ -118,3 +118,26 @@ def test_files_in_jobs_are_bounded_by_their_weight_but_one_job_is_always_held() 
     assert mailbox.reads() == []
     mailbox.remove(heavy[1])
     assert mailbox.reads() == [Read("normal", 3, 7)]
+
+
+def test_what_is_cleared_is_dropped_with_what_is_being_read_but_for_the_job_in_flight() -> None:
+    mailbox = filled(1, 2)
+    mailbox.wake("normal")
+    [read] = mailbox.reads()
+    mailbox.clear(keep=held(1))
+    mailbox.put(read, [held(3)])
+    assert mailbox.head(paused=False) == held(1)
+    assert len(mailbox) == 1
+    assert mailbox.reads() == [Read("normal", 2, 3)]
+
+
+def test_a_read_that_failed_meanwhile_does_not_spoil_the_next_one() -> None:
+    mailbox = filled(1)
+    mailbox.wake("normal")
+    mailbox.reads()
+    mailbox.clear(keep=None)
+    mailbox.read_failed("normal")
+    mailbox.wake("normal")
+    [read] = mailbox.reads()
+    mailbox.put(read, [held(3)])
+    assert mailbox.head(paused=False) == held(3)

@@ -1,3 +1,5 @@
+from datetime import UTC, datetime, timedelta
+
 import phonenumbers
 import pytest
 
@@ -7,6 +9,7 @@ from actors.messages.ids import (
     dedup_id,
     digits_of_phone,
     is_id,
+    job_id_of_inbox,
     job_id_of_key,
     message_id_of_job,
 )
@@ -92,3 +95,16 @@ def test_ids_that_are_derived_are_stable_and_apart() -> None:
     assert message_id_of_job(job_id).startswith("3EB0")
     assert len(message_id_of_job(job_id)) == 22
     assert dedup_id(KEY, "x") != dedup_id(SessionKey("acme", "s2"), "x")
+
+
+def test_an_inbox_message_makes_the_same_job_at_each_delivery_and_another_one_in_another_place() -> None:
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    first = job_id_of_inbox(KEY, 1, at)
+    assert first == job_id_of_inbox(SessionKey("acme", "s1"), 1, at)
+    others = [
+        job_id_of_inbox(KEY, 2, at),
+        job_id_of_inbox(SessionKey("acme", "s2"), 1, at),
+        job_id_of_inbox(KEY, 1, at + timedelta(days=1)),
+        job_id_of_key(KEY, "1"),
+    ]
+    assert len({first, *others}) == 5
