@@ -12,12 +12,12 @@ import costs memory in every session's process.
 import asyncio
 import logging
 import os
-import platform
 import secrets
 from collections.abc import MutableMapping
 from random import Random
 from typing import Any, Final
 
+from actors import node
 from actors.core import signals
 from actors.core.facts import AckChanged, Fact
 from actors.core.lifecycle import State
@@ -66,7 +66,7 @@ class SessionActor:
         # Jitter only; nothing secret comes from it.
         self._random = Random(secrets.randbits(64))  # noqa: S311
         self._core = SessionCore(spec.desired, spec.config, self._random)
-        self._view = SessionView(spec.key, self._core, node=platform.node(), since=spec.desired.changed_at)
+        self._view = SessionView(spec.key, self._core, node=node.name(), since=spec.desired.changed_at)
         self._inbox = Inbox()
         self._parts: SessionParts | None = None
         self._begun = asyncio.Event()

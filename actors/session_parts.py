@@ -16,6 +16,7 @@ from actors.errands import Errands
 from actors.job_ledger import JobLedger
 from actors.lease_keeper import LeaseKeeper
 from actors.messages.records import LeaseRecord
+from actors.node import identity
 from actors.outbox import Outbox
 from actors.page_keeper import PageKeeper
 from actors.ports import OpenRequest, SessionPorts, SessionSpec
@@ -77,7 +78,9 @@ def assemble(
     )
     acks = AckBook(spec.key, outbox=outbox, records=ports.records, clock=clock, log=log)
     ledger = JobLedger(ports.jobs, ports.records, outbox, clock, log)
-    record = LeaseRecord(owner_id=secrets.token_hex(16), node=node, pid=os.getpid(), actor_name=f"session:{spec.key}")
+    record = LeaseRecord(
+        owner_id=secrets.token_hex(16), node=identity(), pid=os.getpid(), actor_name=f"session:{spec.key}"
+    )
     lease = LeaseKeeper(
         ports.lease,
         record,

@@ -9,13 +9,13 @@ it then finds the living actors by name before it creates any.
 import asyncio
 import logging
 import os
-import platform
 import secrets
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from random import Random
 from typing import Any, Final
 
+from actors import node
 from actors.clock import SystemClock
 from actors.config import LeaseConfig, SessionConfig, SupervisorConfig
 from actors.core.fleet import FleetCore
@@ -134,7 +134,7 @@ class Supervisor:
     async def heartbeat(self) -> Heartbeat:
         """Give a sign of life."""
         state = "on_duty" if self._on_duty.is_set() else "waiting"
-        return Heartbeat(state=state, pid=os.getpid(), node=platform.node(), epoch=0)
+        return Heartbeat(state=state, pid=os.getpid(), node=node.name(), epoch=0)
 
     async def observe(self) -> FleetView:
         """Tell where every session is."""

@@ -7,11 +7,11 @@ restarts on the same node does not wait for its predecessor's lease to run out w
 
 import logging
 import os
-import platform
 from typing import Final
 
 import psutil
 
+from actors import node
 from actors.config import LeaseConfig
 from actors.core.lease import LeaseTerm, is_ours
 from actors.errors import Unavailable
@@ -34,7 +34,7 @@ class Tenure:
             clock: Own time.
         """
         self._store = store
-        self._record = LeaseRecord(owner_id=owner_id, node=platform.node(), pid=os.getpid(), actor_name="supervisor")
+        self._record = LeaseRecord(owner_id=owner_id, node=node.identity(), pid=os.getpid(), actor_name="supervisor")
         self._config = config
         self._clock = clock
         self._revision: int | None = None

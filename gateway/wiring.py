@@ -28,6 +28,7 @@ class JetStreamPorts:
         import_nats(self.nats_url)
         from actors.browser.browser import ChromiumBrowser
         from actors.clock import SystemClock
+        from actors.node import sessions_path
         from gateway.connection import connect
         from gateway.events import JetStreamEventSink
         from gateway.jobs import JetStreamJobLog
@@ -37,8 +38,9 @@ class JetStreamPorts:
         from gateway.registry import JetStreamStatusBoard
 
         key = SessionKey(spec.desired.tenant_id, spec.desired.session_id)
+        config = spec.config.model_copy(update={"sessions_path": sessions_path(spec.config.sessions_path)})
         bus = await connect(self.nats_url, f"session:{key}")
-        browser = ChromiumBrowser(key, spec.config)
+        browser = ChromiumBrowser(key, config)
 
         async def close() -> None:
             try:

@@ -71,7 +71,8 @@ class Connection:
     def closed(self) -> None:
         """The socket has ended: forget the codes and cancel what was still to happen."""
         self.ready = self.logged_in = False
-        self._service.connections.pop(self.number, None)
+        if self._service.connections.pop(self.number, None) and self.wid:
+            self._note({"t": "closed", "connection": self.number})
         self._stop_refs()
         self._service.codes = {code: other for code, other in self._service.codes.items() if other is not self}
         for timer in self._timers:
@@ -159,9 +160,10 @@ class Connection:
         if refusal := service.world.refusal(wid, now=service.now()):
             self.refuse(refusal)
             return
-        for other in list(service.connections.values()):
-            if other is not self and other.token == token:
-                other.refuse({"t": "stream_error", "code": "conflict"})
+        others = [other for other in service.connections.values() if other is not self and other.token == token]
+        self._note({"t": "login", "connection": self.number, "beside": [other.number for other in others]})
+        for other in others:
+            other.refuse({"t": "stream_error", "code": "conflict"})
         self.logged_in = True
         contacts = service.world.address_book(wid, service.settings.contacts)
         groups = service.world.groups_of(wid)

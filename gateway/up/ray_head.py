@@ -28,12 +28,16 @@ DRIVER_ENVIRONMENT: Final = {
     "RAY_USAGE_STATS_ENABLED": "0",
 }
 """What each process that attaches to this head needs; Ray's own default differs between head and driver."""
-_HEAD_ENVIRONMENT: Final = {
-    **DRIVER_ENVIRONMENT,
-    # A lost node is found after 5 x 1 s instead of 15-65 s; 3 x 1 s would lose loaded ones.
+HEALTH_CHECKS: Final = {
+    "RAY_health_check_initial_delay_ms": "1000",
     "RAY_health_check_period_ms": "1000",
     "RAY_health_check_timeout_ms": "1000",
     "RAY_health_check_failure_threshold": "5",
+}
+"""A lost node is found after 5 x 1 s instead of 15-65 s; 3 x 1 s would lose loaded ones. cluster.yaml says the same."""
+_HEAD_ENVIRONMENT: Final = {
+    **DRIVER_ENVIRONMENT,
+    **HEALTH_CHECKS,
     "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",  # we drain before; Ray would wait 30 s for detached actors
 }
 _READY: Final = r"Ray runtime started"

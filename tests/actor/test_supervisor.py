@@ -12,6 +12,7 @@ from actors.messages.commands import (
 from actors.messages.events import SessionEvent
 from actors.messages.ids import SessionKey
 from actors.messages.records import LeaseRecord
+from actors.node import identity
 from actors.ports import Revised
 from tests.actor.supervisor_stage import Stage, code
 from tests.support.fakes import settle
@@ -238,8 +239,8 @@ async def test_a_renewal_whose_answer_was_lost_loses_nothing(stage: Stage) -> No
 @pytest.mark.parametrize(("node", "waits"), [("here", False), ("elsewhere", True)])
 async def test_the_lease_of_a_dead_process_of_this_machine_is_taken_over_at_once(node: str, *, waits: bool) -> None:
     stage = Stage()
-    here = os.uname().nodename
-    holder = LeaseRecord(owner_id="before", node=here if node == "here" else "elsewhere", pid=2**22 + 1)
+    where = identity() if node == "here" else "elsewhere"
+    holder = LeaseRecord(owner_id="before", node=where, pid=2**22 + 1)
     stage.lease.held = Revised(holder, 7)
     await stage.supervise()
     assert (await stage.supervisor.observe()).on_duty is not waits
@@ -248,7 +249,7 @@ async def test_the_lease_of_a_dead_process_of_this_machine_is_taken_over_at_once
 
 async def test_a_living_process_of_this_machine_keeps_its_lease() -> None:
     stage = Stage()
-    stage.lease.held = Revised(LeaseRecord(owner_id="parent", node=os.uname().nodename, pid=os.getppid()), 7)
+    stage.lease.held = Revised(LeaseRecord(owner_id="parent", node=identity(), pid=os.getppid()), 7)
     await stage.supervise()
     assert not (await stage.supervisor.observe()).on_duty
     await stage.dies()

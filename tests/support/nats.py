@@ -16,7 +16,7 @@ _STOP_TIMEOUT_S = 10
 _LINES_KEPT = 200
 
 _CONFIG = """\
-listen: "127.0.0.1:{port}"
+listen: "{host}:{port}"
 server_name: "test-{port}"
 max_payload: {max_payload}
 jetstream {{
@@ -39,19 +39,25 @@ def nats_server_binary() -> Path:
 class NatsServer:
     """One nats-server with JetStream. Usable as a context manager; needs no event loop."""
 
-    def __init__(self, folder: Path, *, max_payload: str = "2MB", max_file_store: str | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, host: str = "127.0.0.1", max_payload: str = "2MB", max_file_store: str | None = None
+    ) -> None:
         """Prepare a server.
 
         Args:
             folder: where its configuration and data lie; outlives kills and restarts.
+            host: the address it listens on.
             max_payload: the largest message it takes.
             max_file_store: how much storage JetStream may reserve; none: the server's own choice.
         """
         self.port = free_port()
+        self._host = host
         self._config = folder / "nats.conf"
         storage = "" if max_file_store is None else f"max_file_store: {max_file_store}"
         self._config.write_text(
-            _CONFIG.format(port=self.port, store=folder / "jetstream", max_payload=max_payload, storage=storage)
+            _CONFIG.format(
+                host=host, port=self.port, store=folder / "jetstream", max_payload=max_payload, storage=storage
+            )
         )
         self._lines: deque[str] = deque(maxlen=_LINES_KEPT)
         self._ready = threading.Event()
@@ -60,7 +66,7 @@ class NatsServer:
 
     @property
     def url(self) -> str:
-        return f"nats://127.0.0.1:{self.port}"
+        return f"nats://{self._host}:{self.port}"
 
     @property
     def pid(self) -> int:

@@ -22,7 +22,8 @@ import psutil
 from actors.cluster import BROWSER_RESOURCE
 from tests.support.ports import free_port
 
-_ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[2]
+RAY = Path(sys.executable).with_name("ray")
 _CHOSEN_PORTS = ("port", "ray-client-server-port", "dashboard-port")
 """Fixed by default, so a second cluster on this machine would collide; and 0 is refused."""
 _OWN_PORTS = (
@@ -34,7 +35,7 @@ _ENVIRONMENT = {
     "RAY_AUTH_MODE": "disabled",
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # keeps Ray on the loopback interface
     "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
-    "PYTHONPATH": str(_ROOT),  # workers import `actors` and `tests` from here; nothing is uploaded
+    "PYTHONPATH": str(ROOT),  # workers import `actors` and `tests` from here; nothing is uploaded
 }
 _STARTED = "Ray runtime started"
 
@@ -62,13 +63,13 @@ class RayHead:
         self.address = f"127.0.0.1:{ports['port']}"
         self._process = subprocess.Popen(
             [
-                str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", "--disable-usage-stats",
+                str(RAY), "start", "--head", "--block", "--disable-usage-stats",
                 "--node-ip-address=127.0.0.1", "--include-dashboard=false", "--include-log-monitor=false",
                 "--num-cpus=1", "--object-store-memory=100000000",
                 f"--resources={json.dumps({BROWSER_RESOURCE: self._slots})}", f"--temp-dir={self._folder}",
                 *(f"--{name}={number}" for name, number in ports.items()),
             ],
-            cwd=_ROOT, env=self._env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            cwd=ROOT, env=self._env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             text=True, start_new_session=True,
         )  # fmt: skip
         self._reader = threading.Thread(target=self._read, daemon=True)
