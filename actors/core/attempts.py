@@ -136,7 +136,8 @@ def after_lookup(
     if known:
         return known
     if refusal:
-        return refuse(record, refusal)
+        # Its page is gone and the profile never heard of the id: nothing is in doubt, it was never sent.
+        return refuse(record, refusal) if here.made(last) or ack is not None else refusal
     if here.made(last):
         return RenewPage()
     if last.n < max_attempts:

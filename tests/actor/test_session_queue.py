@@ -39,7 +39,7 @@ async def test_a_job_deep_in_the_queue_expires_behind_a_full_window(staged: Stag
     assert stage.ports.events.of("message.failed")
 
 
-async def test_a_job_with_an_attempt_of_unknown_fate_never_expires(staged: Staged) -> None:
+async def test_a_job_with_an_attempt_expires_only_when_the_page_knows_that_it_was_not_sent(staged: Staged) -> None:
     stage = await staged()
     stage.browser.plan("gone")
     stage.browser.opens.extend(["fail", "fail"])
@@ -47,7 +47,7 @@ async def test_a_job_with_an_attempt_of_unknown_fate_never_expires(staged: Stage
     await stage.clock.advance(3)
     assert stage.record(job).status == "sending"
     await stage.clock.advance(20)
-    assert stage.record(job).status == "unconfirmed"
+    assert stage.record(job).status == "expired"
     assert stage.whatsapp.accepted == []
 
 

@@ -17,6 +17,8 @@ from tests.chaos.history import Arrived, Asked, Fault, History
 from tests.chaos.plan import KILLS_OWNER, Kind
 
 _SENT: Final = frozenset(ACK_STATUSES)
+_ACCEPTED: Final = frozenset({"accepted", "sending", *_SENT})
+"""Answers, also to a repeated request, that mean that the job is held."""
 _EVENT_OF: Final = {"failed": "message.failed", "expired": "message.failed", "cancelled": "message.failed",
                     "unconfirmed": "message.unconfirmed"}  # fmt: skip
 _BREAKS_ACK: Final = frozenset(
@@ -33,6 +35,17 @@ _REASONS: Final[Mapping[str, frozenset[Kind]]] = {
 """Codes of a failed job that only such a fault explains."""
 _HEAVY: Final = KILLS_OWNER | {Kind.BROWSER, Kind.RENDERER, Kind.DRIVER, Kind.NATS}
 """These may take a session down; while one of them lasts, nobody knows whose outage it is."""
+_LEASE_S: Final = 3.0
+"""An owner that renewed its lease 5 s ago has 3 s left (DESIGN 7 "Lease")."""
+_NOTICED_S: Final[Mapping[Kind, float]] = {
+    Kind.FREEZE: 45.0,
+    Kind.ACTOR: 30.0,
+    Kind.REBOOT: 90.0,
+    Kind.NATS: 30.0,
+    Kind.NO_ACK: 45.0,
+    Kind.LOSE: 45.0,
+}
+"""How long after a fault a session may go down for it; 6 s for the others."""
 _AFTER_S: Final = 60.0
 """How long after a fault its effect on a message may still show: a send's deadline (30 s) and a reconnect."""
 _REFUSED_DIRECT: Final = frozenset({"session_not_ready", "rate_limited", "queue_full"})
@@ -121,8 +134,7 @@ def judge(history: History) -> Verdict:
 
 def accepted_jobs(history: History) -> list[Asked]:
     """Return the jobs that were accepted: the tenant was told so, or a store holds them."""
-    told = {"accepted", "sending", *_SENT}
-    return [one for one in history.asked if one.answer in told or one.job_id in history.outcomes]
+    return [one for one in history.asked if one.answer in _ACCEPTED or one.job_id in history.outcomes]
 
 
 def fullest_windows(history: History) -> dict[SessionKey, int]:
@@ -157,7 +169,8 @@ def _outage(history: History, fault: Fault, key: SessionKey) -> float | None:
         return None
     until = min((other.at for other in heavy if other.at > fault.at), default=history.ended_at)
     downs = [told.at for told in history.told if told.key == key and told.event in _DOWN_EVENTS]
-    down = next((at for at in downs if fault.at < at < until), None)
+    noticed_by = min(until, fault.at + _NOTICED_S.get(fault.kind, 6.0))
+    down = next((at for at in downs if fault.at < at < noticed_by), None)
     if down is None:
         return None
     return next((at - fault.at for at in readies if down < at < until), None)
@@ -247,11 +260,15 @@ def _bad_answers(history: History) -> Iterator[str]:
             yield f"{_name(one)} was answered {one.answer!r}, but is {outcome.status if outcome else 'unknown'}"
         elif outcome is None and not _may_refuse(one):
             yield f"{_name(one)} was refused as {one.answer!r}"
+        elif outcome is not None and one.answer not in {*_ACCEPTED, outcome.error}:
+            yield f"{_name(one)} was refused as {one.answer!r}, but is {outcome.status} ({outcome.error})"
 
 
 def _may_refuse(one: Asked) -> bool:
-    if one.answer in {"accepted", "sending", *_SENT}:
+    if one.answer in _ACCEPTED:
         return True  # no refusal at all
+    if one.answer == "invalid_command":  # asked again, without an answer so far, until it lay in the past
+        return one.job.expires_s is not None and (one.answered_at or 0) > one.asked_at + one.job.expires_s
     return one.answer in _REFUSED_DIRECT if one.job.direct else one.answer == "queue_full"
 
 
@@ -260,13 +277,19 @@ def _too_many_unconfirmed(history: History, accepted: Sequence[Asked]) -> Iterat
     doubted: defaultdict[SessionKey, list[Asked]] = defaultdict(list)
     for one in accepted:
         outcome = history.outcomes.get(one.job_id)
-        if outcome is not None and outcome.status == "unconfirmed":
+        if outcome is not None and outcome.status == "unconfirmed" and not _expired_in_doubt(history, one):
             doubted[one.job.key].append(one)
     for key, those in doubted.items():
-        allowed = sum(fault.kind in KILLS_OWNER and fault.befell(key) for fault in history.faults)
+        allowed = sum(_killed_owner(fault) and fault.befell(key) for fault in history.faults)
         if len(those) > allowed:
             names = ", ".join(_name(one) for one in those)
             yield f"{key}: {len(those)} jobs are unconfirmed, {allowed} owners were killed: {names}"
+
+
+def _expired_in_doubt(history: History, one: Asked) -> bool:
+    """Tell whether a job's ack got lost, and its time was over before its id could be sent again (DESIGN 2 "Jobs")."""
+    ends = one.job.expires_s is not None or one.job.direct
+    return ends and _befallen(history, one.job.key, _BREAKS_ACK, one.asked_at - 1, one.asked_at + _AFTER_S)
 
 
 def _unexplained_repeats(history: History, arrivals: Mapping[int, Sequence[Arrived]]) -> Iterator[str]:
@@ -307,6 +330,11 @@ def _not_well_at_end(history: History) -> Iterator[str]:
 
 
 # --- questions --------------------------------------------------------------------------------------------------------
+
+
+def _killed_owner(fault: Fault) -> bool:
+    """Tell whether a fault ended the owners it befell: where leases can't be renewed for so long, they end too."""
+    return fault.kind in KILLS_OWNER or (fault.kind is Kind.NATS and fault.until - fault.at >= _LEASE_S)
 
 
 def _befallen(history: History, key: SessionKey | None, kinds: Iterable[Kind], since: float, until: float) -> bool:

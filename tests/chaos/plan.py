@@ -62,7 +62,7 @@ _LASTS_S: Final[dict[Kind, tuple[float, float]]] = {
     Kind.UPLOAD: (1.0, 5.0),
     Kind.NO_ACK: (1.0, 5.0),
     Kind.LOSE: (0.5, 2.0),
-    Kind.NACK: (0.2, 1.0),
+    Kind.NACK: (1.0, 3.0),
     Kind.REBOOT: (1.0, 3.0),
 }
 _LONG_NATS_S: Final = (9.0, 12.0)
@@ -89,6 +89,8 @@ class Scale:
     """Faults that happen in any case; more are chosen while there is room."""
     more: tuple[Kind, ...]
     """What these are chosen from; a kind may stand here more than once."""
+    pace: float
+    """Shortens the time between faults: 1 is what two cores can bear with eight sessions."""
     long_outages: bool
     """Whether nats-server may be away for longer than leases hold."""
 
@@ -99,13 +101,13 @@ FULL: Final = Scale(
         *Kind, Kind.ACTOR, Kind.ACTOR, Kind.FREEZE, Kind.FREEZE, Kind.BROWSER, Kind.NATS, Kind.NO_ACK, Kind.LOSE,
     ),
     more=tuple(kind for kind in Kind if kind is not Kind.REBOOT),
-    long_outages=True,
+    pace=1, long_outages=True,
 )  # fmt: skip
 SHORT: Final = Scale(
-    tenants=2, sessions=1, jobs=60, span_s=15, settle_s=30,
+    tenants=2, sessions=1, jobs=60, span_s=10, settle_s=40,
     wanted=(Kind.ACTOR, Kind.BROWSER, Kind.NATS),
     more=(Kind.RENDERER, Kind.DROP, Kind.GATEWAY, Kind.UPLOAD, Kind.NACK, Kind.SUPERVISOR),
-    long_outages=False,
+    pace=0.4, long_outages=False,
 )  # fmt: skip
 
 
@@ -196,7 +198,8 @@ def _plan_job(random: Random, number: int, at_s: float, key: SessionKey) -> Plan
 
 
 def _plan_faults(random: Random, scale: Scale, sessions: tuple[SessionKey, ...]) -> tuple[PlannedFault, ...]:
-    kinds, room = list(scale.wanted), scale.span_s - sum(_ROOM_S[kind] for kind in scale.wanted)
+    kinds = list(scale.wanted)
+    room = scale.span_s / scale.pace - sum(_ROOM_S[kind] for kind in kinds)
     while True:
         kind = random.choice(scale.more)
         room -= _ROOM_S[kind]
@@ -209,7 +212,7 @@ def _plan_faults(random: Random, scale: Scale, sessions: tuple[SessionKey, ...])
         key = random.choice(sessions) if kind in OF_ONE_SESSION else None
         lasts = _lasts(random, kind, scale)
         faults.append(PlannedFault(number, at, kind, key, lasts))
-        at += _ROOM_S[kind] * random.uniform(*_SPREAD)
+        at += _ROOM_S[kind] * scale.pace * random.uniform(*_SPREAD)
     return tuple(faults)
 
 

@@ -135,6 +135,10 @@ VIOLATIONS = {
         "0 owners",
     ),
     "a job in doubt after a killed browser": (befallen(doubted(FIRST), Kind.BROWSER), "0 owners"),
+    "an expiring job in doubt without a fault": (
+        replace(doubted(FIRST), asked=(asked(0, expires_s=2.0), *JOBS[1:])),
+        "0 owners",
+    ),
     "a repeat under the same id that no fault explains": (
         arriving(arrived(FIRST, START + 9)),
         "which no fault explains",
@@ -157,6 +161,16 @@ VIOLATIONS = {
         replace(answered(without(GOOD, FIRST), FIRST, "session_not_ready"), arrived=GOOD.arrived[1:]),
         "was refused as 'session_not_ready'",
     ),
+    "an accepted job that was said to be refused": (answered(GOOD, FIRST, "invalid_command"), "but is read"),
+    "a job refused as late that was in time": (
+        replace(
+            without(GOOD, FIRST),
+            asked=(asked(0, answer="invalid_command", expires_s=2.0), *JOBS[1:]),
+            arrived=GOOD.arrived[1:],
+        ),
+        "was refused as 'invalid_command'",
+    ),
+    "a job in doubt after a short outage of nats-server": (befallen(doubted(FIRST), Kind.NATS, None), "0 owners"),
     "a direct send that was said to be sent": (
         ended_as(
             replace(GOOD, asked=(asked(0, answer="sent", direct=True), *JOBS[1:])), FIRST, Outcome("expired", "expired")
@@ -185,6 +199,9 @@ EXPLAINED = {
     ),
     "a repeat after a lost ack": befallen(arriving(arrived(FIRST, START + 9)), Kind.NO_ACK),
     "a repeat after a killed browser": befallen(arriving(arrived(FIRST, START + 9)), Kind.BROWSER),
+    "a job whose ack was lost and whose time was over then": befallen(
+        replace(doubted(FIRST), asked=(LATE, *JOBS[1:])), Kind.BROWSER
+    ),
     "a job that expired in time": ended_as(
         replace(GOOD, asked=(LATE, *JOBS[1:])), FIRST, Outcome("expired", "expired")
     ),
@@ -194,6 +211,14 @@ EXPLAINED = {
     ),
     "a direct send that was not accepted": replace(
         without(GOOD, FIRST), asked=(DIRECT, *JOBS[1:]), arrived=GOOD.arrived[1:]
+    ),
+    "one job in doubt after an outage of nats-server that ended the leases": replace(
+        doubted(FIRST), faults=(Fault(Kind.NATS, None, START, START + 9),)
+    ),
+    "a job asked for again until its time was over": replace(
+        without(GOOD, FIRST),
+        asked=(asked(0, answer="invalid_command", expires_s=0.2), *JOBS[1:]),
+        arrived=GOOD.arrived[1:],
     ),
     "a full window": replace(
         GOOD,
@@ -233,6 +258,13 @@ def test_an_outage_of_which_nobody_can_say_whose_it_is_is_not_measured() -> None
     assert judge(befallen(history, Kind.ACTOR, at=START + 12)).outages == {}
     assert judge(befallen(history, Kind.ACTOR, at=START + 15)).outages == {Kind.BROWSER: 4.0}
     assert judge(befallen(history, Kind.ACTOR, OTHER, at=START + 12)).outages == {Kind.BROWSER: 4.0}
+
+
+def test_an_outage_that_came_too_late_is_not_the_faults() -> None:
+    told = (*GOOD.told, Told(KEY, "session.reconnecting", START + 31), Told(KEY, "session.ready", START + 34))
+    history = replace(GOOD, told=told)
+    assert judge(befallen(history, Kind.SUPERVISOR, None)).outages == {}
+    assert judge(befallen(history, Kind.FREEZE)).outages == {Kind.FREEZE: 34.0}
 
 
 def test_a_fault_that_took_no_session_down_has_no_outage() -> None:

@@ -73,11 +73,17 @@ def test_nothing_is_repeated_while_the_call_may_be_alive(ack: int | None) -> Non
     assert after(ack, epoch=1, page=3) == Begin(2)
 
 
-@pytest.mark.parametrize("ack", [None, 0])
-def test_a_job_of_unknown_fate_is_never_called_expired(ack: int | None) -> None:
-    settle = after(ack, refusal=REFUSAL)
+@pytest.mark.parametrize(("ack", "page"), [(0, 2), (0, 3), (None, 3)])
+def test_a_job_of_unknown_fate_is_never_called_expired(ack: int | None, page: int) -> None:
+    settle = after(ack, refusal=REFUSAL, epoch=2, page=page)
     assert isinstance(settle, Settle)
     assert settle.outcome == "unconfirmed"
+
+
+def test_a_job_whose_message_is_known_not_to_have_left_is_refused_as_if_it_had_no_attempt() -> None:
+    """Found by `make chaos` (seed 1): a killed browser and an expiry during the reconnect left a doubt without cause."""
+    assert after(None, refusal=REFUSAL, epoch=2, page=2) == REFUSAL
+    assert after(None, refusal=REFUSAL, epoch=1, page=3) == REFUSAL
 
 
 def test_attempts_end_failed_where_nothing_left_and_unconfirmed_where_something_may_have() -> None:
