@@ -6,7 +6,7 @@ It may not import `connection` at run time (a connection is given its service) a
 import asyncio
 import secrets
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -65,6 +65,8 @@ class Service:
         """Valid QR references, and which page shows each."""
         self.codes: dict[str, Connection] = {}
         """Valid link codes, and which page asked for each."""
+        self.conflicts: Counter[str] = Counter()
+        """How often a login of an account was used while another page was still connected with it."""
         self.events: deque[dict[str, Any]] = deque(maxlen=MAX_EVENTS)
 
     def note(self, event: Mapping[str, Any]) -> None:

@@ -3,11 +3,19 @@
 All moments are seconds since 1970; every process of a run is on one machine.
 """
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from actors.messages.ids import SessionKey
+from actors.messages.jobs import ACK_STATUSES
 from tests.chaos.plan import Kind, PlannedJob
+
+SENT: Final = frozenset(ACK_STATUSES)
+"""Statuses of a job whose message the server acknowledged."""
+ACCEPTED: Final = frozenset({"accepted", "sending", *SENT})
+"""Answers, also to a repeated request, that mean that the job is held."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +29,10 @@ class Asked:
     answer: str
     """The reply's status, the code of an error, or "" where no answer came at all."""
 
+    def __str__(self) -> str:
+        how = "direct" if self.job.direct else self.job.lane
+        return f"job {self.job.number} ({self.job.kind}, {how}, {self.job.key}, {self.job_id})"
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -29,6 +41,8 @@ class Outcome:
     status: str
     error: str | None = None
     attempts: int = 1
+    at: float = 0.0
+    """When it became so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,3 +103,43 @@ class History:
     """Of the sessions at the end."""
     waiting: Mapping[SessionKey, int] = field(default_factory=dict)
     """Jobs that still lie in a session's log at the end."""
+
+    def befallen(self, key: SessionKey | None, kinds: Iterable[Kind], since: float, until: float) -> list[Fault]:
+        """Return the faults of some kinds that were going on for a session within a span."""
+        wanted = frozenset(kinds)
+        return [
+            fault
+            for fault in self.faults
+            if fault.kind in wanted and fault.befell(key) and fault.at <= until and fault.until >= since
+        ]
+
+    def outcome(self, one: Asked) -> Outcome | None:
+        """Return what became of a job; None if no store knows it."""
+        return self.outcomes.get(one.job_id)
+
+    def accepted(self) -> list[Asked]:
+        """Return the jobs that were accepted: the tenant was told so, or a store holds them."""
+        return [one for one in self.asked if one.answer in ACCEPTED or one.job_id in self.outcomes]
+
+    def arrivals(self) -> dict[int, list[Arrived]]:
+        """Return the messages that bear a mark, by the number of the job."""
+        found: defaultdict[int, list[Arrived]] = defaultdict(list)
+        for one in self.arrived:
+            if one.number is not None:
+                found[one.number].append(one)
+        return dict(found)
+
+    def fullest_windows(self) -> dict[SessionKey, int]:
+        """Return the most messages of each session within any span of the window's length, by the server's clock."""
+        times: defaultdict[SessionKey, list[float]] = defaultdict(list)
+        for one in self.arrived:
+            if one.key is not None:
+                times[one.key].append(one.at)
+        return {
+            key: max(sum(start <= at < start + self.window_s for at in those) for start in those)
+            for key, those in times.items()
+        }
+
+    def is_linked(self, told: Told) -> bool:
+        """Tell whether an event came after its session had been linked."""
+        return told.key in self.linked_at and told.at > self.linked_at[told.key]

@@ -6,7 +6,7 @@ from typing import Final
 from tests.chaos.judge import Verdict
 
 _SHOWN: Final = 30
-"""Lines of what is wrong; the rest is counted."""
+"""Notes, and lines of what is wrong; the rest of the latter is counted."""
 
 
 def render(seed: int, verdict: Verdict, *, took_s: float) -> str:
@@ -31,6 +31,7 @@ def render(seed: int, verdict: Verdict, *, took_s: float) -> str:
     for kind, count in sorted(verdict.faults.items()):
         outage = verdict.outages.get(kind)
         lines.append(f"    {kind:<20}{count:>3}   {'-' if outage is None else f'{outage:.1f} s'}")
+    lines += [f"  note: {text}" for text in verdict.notes[:_SHOWN]]
     lines += [f"  WRONG: {text}" for text in verdict.wrong[:_SHOWN]]
     if len(verdict.wrong) > _SHOWN:
         lines.append(f"  WRONG: and {len(verdict.wrong) - _SHOWN} more")

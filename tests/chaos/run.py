@@ -128,7 +128,8 @@ class Stock:
             async with at_once:
                 with suppress(UnknownJob):
                     job = await self._clients[one.job.key.tenant_id].job(one.job.key.session_id, one.job_id)
-                    found[one.job_id] = Outcome(job.status, job.error.code if job.error else None, job.attempts)
+                    error, at = job.error.code if job.error else None, job.history[-1].time.timestamp()
+                    found[one.job_id] = Outcome(job.status, error, job.attempts, at)
 
         await asyncio.gather(*(look(one) for one in self._asked if one.job_id not in self._final))
         self._final = {job_id: one for job_id, one in found.items() if one.status not in OPEN_STATUSES}

@@ -235,6 +235,16 @@ def test_what_a_fault_or_the_contract_explains_is_no_violation(explained: str) -
     assert judge(EXPLAINED[explained]).wrong == ()
 
 
+def test_what_is_in_doubt_and_what_came_again_is_noted_with_what_was_before() -> None:
+    history = replace(
+        befallen(doubted(JOBS[1]), Kind.ACTOR, at=START + 5),
+        arrived=(*(each for each in GOOD.arrived if each.number != 1), arrived(FIRST, START + 9)),
+    )
+    notes = "\n".join(judge(history).notes)
+    assert "is unconfirmed" in notes
+    assert "job 0 arrived again after 8.0 s: kill actor 4.0 s before" in notes
+
+
 def test_messages_a_window_apart_are_not_in_one_window() -> None:
     history = replace(GOOD, max_messages=1, arrived=tuple(arrived(one, START + 5 * one.job.number) for one in JOBS))
     assert judge(history).fullest == 1

@@ -1,0 +1,206 @@
+"""The rules of the judge: each takes a run's history and yields what is wrong with it, in words. Pure.
+
+A job is recognised by the mark in its message, never by its id, so that a message that was sent twice under two ids is
+seen. What the faults themselves may cause (a repeat under the same id after a lost ack, a refusal while the server
+refuses) needs a fault of that kind on that session at that time, else it is wrong too.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final
+
+from actors.messages.ids import SessionKey, message_id_of_job
+from actors.messages.jobs import OPEN_STATUSES
+from tests.chaos.history import ACCEPTED, SENT, Arrived, Asked, Fault, History
+from tests.chaos.plan import KILLS_OWNER, Kind
+
+Rule = Callable[[History], Iterator[str]]
+
+BREAKS_ACK: Final = frozenset(
+    {
+        Kind.BROWSER, Kind.RENDERER, Kind.DRIVER, Kind.ACTOR, Kind.FREEZE, Kind.NATS, Kind.DROP, Kind.DROP_ALL,
+        Kind.NO_ACK, Kind.REBOOT,
+    }
+)  # fmt: skip
+"""After these a message that the server has may lack its ack in the page, and is sent again under its id."""
+_EVENT_OF: Final = {"failed": "message.failed", "expired": "message.failed", "cancelled": "message.failed",
+                    "unconfirmed": "message.unconfirmed"}  # fmt: skip
+_REASONS: Final[Mapping[str, frozenset[Kind]]] = {
+    "send_failed": frozenset({Kind.NACK, Kind.UPLOAD, Kind.LOSE}),
+    "media_rejected": frozenset({Kind.UPLOAD}),
+}
+"""Codes of a failed job that only such a fault explains."""
+_AFTER_S: Final = 60.0
+"""How long after a fault its effect on a message may still show: a send's deadline (30 s) and a reconnect."""
+_LEASE_S: Final = 3.0
+"""An owner that renewed its lease 5 s ago has 3 s left (DESIGN 7 "Lease")."""
+_REFUSED_DIRECT: Final = frozenset({"session_not_ready", "rate_limited", "queue_full"})
+"""What a direct send may be answered with before it is accepted; a queued one only with the last of them."""
+_QR_EVENTS: Final = frozenset({"session.qr", "session.code"})
+
+
+def lost(history: History) -> Iterator[str]:
+    """Accepted jobs that no store knows, that have no outcome, or whose message the server never saw."""
+    arrivals = history.arrivals()
+    for one in history.accepted():
+        outcome = history.outcome(one)
+        if outcome is None:
+            yield f"{one} is lost: it was answered {one.answer!r}, and no store knows it"
+        elif outcome.status in OPEN_STATUSES:
+            yield f"{one} has no outcome: it is {outcome.status} after {outcome.attempts} attempts"
+        elif outcome.status in SENT and one.job.number not in arrivals:
+            yield f"{one} is lost: it is {outcome.status}, but never reached WhatsApp's server"
+
+
+def duplicates(history: History) -> Iterator[str]:
+    """Jobs whose message arrived under more than one id."""
+    asked = {one.job.number: one for one in history.asked}
+    for number, those in history.arrivals().items():
+        ids = {one.message_id for one in those}
+        if len(ids) > 1:
+            yield f"{asked.get(number, number)} was sent twice, under the ids {', '.join(sorted(ids))}"
+
+
+def strangers(history: History) -> Iterator[str]:
+    """Messages that nobody ordered, of the wrong account, or under another id than the job's."""
+    known = {one.job.number: one for one in history.accepted()}
+    for one in history.arrived:
+        owner = known.get(one.number) if one.number is not None else None
+        if owner is None:
+            yield f"message {one.message_id} of {one.key} (job {one.number}) belongs to no accepted job"
+        elif one.key != owner.job.key:
+            yield f"{owner} was sent by {one.key}"
+        elif one.message_id != message_id_of_job(owner.job_id):
+            yield f"{owner} was sent under {one.message_id}, not under the id fixed when it was accepted"
+
+
+def false_outcomes(history: History) -> Iterator[str]:
+    """Jobs that are said not to have been sent, although the server has their message and did not refuse it."""
+    arrivals = history.arrivals()
+    for one in history.accepted():
+        outcome = history.outcome(one)
+        if outcome is None or _EVENT_OF.get(outcome.status) != "message.failed":
+            continue
+        for arrived in arrivals.get(one.job.number, ()):
+            if not history.befallen(one.job.key, {Kind.NACK}, arrived.at - _AFTER_S, arrived.at + 1):
+                yield f"{one} is {outcome.status} ({outcome.error}), but reached WhatsApp's server"
+                break
+
+
+def bad_reasons(history: History) -> Iterator[str]:
+    """Jobs that failed without a fault that explains it, or expired although they never do."""
+    for one in history.accepted():
+        outcome = history.outcome(one)
+        if outcome is None or _EVENT_OF.get(outcome.status) != "message.failed":
+            continue
+        reason = outcome.error or outcome.status
+        if reason == "expired":
+            fits = one.job.expires_s is not None or one.job.direct
+        elif reason == "rate_limited":
+            fits = one.job.direct
+        else:
+            since = one.asked_at - _AFTER_S
+            faults = _REASONS.get(reason, frozenset())
+            fits = bool(history.befallen(one.job.key, faults, since, history.ended_at))
+        if not fits:
+            yield f"{one} failed as {reason!r}, which nothing explains"
+
+
+def bad_answers(history: History) -> Iterator[str]:
+    """Answers that do not fit what became of the job."""
+    for one in history.asked:
+        outcome = history.outcome(one)
+        if not one.answer:
+            yield f"{one} was never answered"
+        elif one.answer in SENT and one.job.direct and (outcome is None or outcome.status not in SENT):
+            yield f"{one} was answered {one.answer!r}, but is {outcome.status if outcome else 'unknown'}"
+        elif outcome is None and not _may_refuse(one):
+            yield f"{one} was refused as {one.answer!r}"
+        elif outcome is not None and one.answer not in {*ACCEPTED, outcome.error}:
+            yield f"{one} was refused as {one.answer!r}, but is {outcome.status} ({outcome.error})"
+
+
+def _may_refuse(one: Asked) -> bool:
+    if one.answer in ACCEPTED:
+        return True  # no refusal at all
+    if one.answer == "invalid_command":  # asked again, without an answer so far, until it lay in the past
+        return one.job.expires_s is not None and (one.answered_at or 0) > one.asked_at + one.job.expires_s
+    return one.answer in _REFUSED_DIRECT if one.job.direct else one.answer == "queue_full"
+
+
+def too_many_unconfirmed(history: History) -> Iterator[str]:
+    """Each fault that killed an owner may leave one job of that session in doubt, and nothing else may."""
+    doubted: defaultdict[SessionKey, list[Asked]] = defaultdict(list)
+    for one in history.accepted():
+        outcome = history.outcome(one)
+        if outcome is not None and outcome.status == "unconfirmed" and not _expired_in_doubt(history, one):
+            doubted[one.job.key].append(one)
+    for key, those in doubted.items():
+        allowed = sum(_killed_owner(fault) and fault.befell(key) for fault in history.faults)
+        if len(those) > allowed:
+            names = ", ".join(map(str, those))
+            yield f"{key}: {len(those)} jobs are unconfirmed, {allowed} owners were killed: {names}"
+
+
+def _expired_in_doubt(history: History, one: Asked) -> bool:
+    """Tell whether a job's ack got lost, and its time was over before its id could be sent again (DESIGN 2 "Jobs")."""
+    ends = one.job.expires_s is not None or one.job.direct
+    return ends and bool(history.befallen(one.job.key, BREAKS_ACK, one.asked_at - 1, one.asked_at + _AFTER_S))
+
+
+def unexplained_repeats(history: History) -> Iterator[str]:
+    """Messages that came again under the same id, although no ack can have been lost."""
+    for number, those in history.arrivals().items():
+        last: dict[str, Arrived] = {}
+        for one in those:
+            before = last.get(one.message_id)
+            last[one.message_id] = one
+            if before is not None and not history.befallen(one.key, BREAKS_ACK, before.at - _AFTER_S, one.at):
+                yield f"job {number} arrived again after {one.at - before.at:.1f} s, which no fault explains"
+
+
+def silent_outcomes(history: History) -> Iterator[str]:
+    """Each outcome is announced, and no other one is."""
+    for one in history.accepted():
+        outcome, seen = history.outcome(one), set(history.announced.get(one.job_id, ()))
+        if outcome is None or outcome.status in OPEN_STATUSES:
+            continue
+        wanted = {_EVENT_OF.get(outcome.status, "message.sent")}
+        if seen != wanted:
+            said = ", ".join(sorted(seen)) or "nothing"
+            yield f"{one} is {outcome.status}, but the events said {said}"
+
+
+def overfull_windows(history: History) -> Iterator[str]:
+    """Sessions that sent more than their window admits, by the server's clock."""
+    for key, most in history.fullest_windows().items():
+        if most > history.max_messages:
+            limit = f"{history.max_messages} are allowed"
+            yield f"{key}: {most} messages within {history.window_s:g} s, {limit}"
+
+
+def new_qrs(history: History) -> Iterator[str]:
+    """Sessions that showed a QR or a link code after they had been linked."""
+    for key in sorted({told.key for told in history.told if told.event in _QR_EVENTS and history.is_linked(told)}):
+        yield f"{key} needed a new QR"
+
+
+def not_well_at_end(history: History) -> Iterator[str]:
+    """Sessions that are not ready, or have jobs left, when all is over."""
+    for key in history.linked_at:
+        if history.states.get(key) != "ready":
+            yield f"{key} is {history.states.get(key)} at the end"
+        if history.waiting.get(key):
+            yield f"{key}: {history.waiting[key]} jobs still lie in the log at the end"
+
+
+def _killed_owner(fault: Fault) -> bool:
+    """Tell whether a fault ended the owners it befell: where leases can't be renewed for so long, they end too."""
+    return fault.kind in KILLS_OWNER or (fault.kind is Kind.NATS and fault.until - fault.at >= _LEASE_S)
+
+
+RULES: Final[tuple[Rule, ...]] = (
+    lost, duplicates, strangers, false_outcomes, bad_reasons, bad_answers, too_many_unconfirmed, unexplained_repeats,
+    silent_outcomes, overfull_windows, new_qrs, not_well_at_end,
+)  # fmt: skip
+"""All of them."""
