@@ -162,6 +162,7 @@ class Connection:
             return
         others = [other for other in service.connections.values() if other is not self and other.token == token]
         self._note({"t": "login", "connection": self.number, "beside": [other.number for other in others]})
+        service.conflicts[wid] += len(others)
         for other in others:
             other.refuse({"t": "stream_error", "code": "conflict"})
         self.logged_in = True

@@ -75,6 +75,7 @@ class Control:
             "groups": {gid: group.as_json() for gid, group in world.groups.items()},
             "refs": len(service.refs),
             "devices": len(world.devices),
+            "conflicts": {wid: count for wid, count in self._service.conflicts.items() if count},
             "settings": service.settings.model_dump(),
             "fail": service.faults.as_json(),
         }

@@ -103,6 +103,8 @@ class History:
     """Of the sessions at the end."""
     waiting: Mapping[SessionKey, int] = field(default_factory=dict)
     """Jobs that still lie in a session's log at the end."""
+    conflicts: Mapping[SessionKey, int] = field(default_factory=dict)
+    """How often WhatsApp's server saw a second page log in while the first one was still connected."""
 
     def befallen(self, key: SessionKey | None, kinds: Iterable[Kind], since: float, until: float) -> list[Fault]:
         """Return the faults of some kinds that were going on for a session within a span."""

@@ -52,6 +52,8 @@ class Verdict:
     limit: int
     new_qrs: int
     """Sessions that showed a QR after they had been linked."""
+    conflicts: int
+    """How often two browsers of a session were connected at once."""
     faults: Mapping[Kind, int]
     outages: Mapping[Kind, float]
     """The longest time until a session was ready again, by what befell it."""
@@ -84,6 +86,7 @@ def judge(history: History) -> Verdict:
         repeats=sum(len(those) - len({one.message_id for one in those}) for those in arrivals.values()),
         fullest=max(history.fullest_windows().values(), default=0),
         limit=history.max_messages,
+        conflicts=sum(history.conflicts.values()),
         new_qrs=len(list(rules.new_qrs(history))),
         faults=Counter(fault.kind for fault in history.faults),
         outages=outages(history),

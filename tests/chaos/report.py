@@ -23,6 +23,7 @@ def render(seed: int, verdict: Verdict, *, took_s: float) -> str:
         ("repeats under the same id", str(verdict.repeats)),
         ("fullest window", f"{verdict.fullest} of {verdict.limit}"),
         ("sessions that needed a new QR", str(verdict.new_qrs)),
+        ("two browsers at once", str(verdict.conflicts)),
         ("slowest answer", f"{verdict.slowest_answer_s:.1f} s"),
     ]
     lines = [f"chaos, seed {seed}: {'passed' if verdict.passed else 'FAILED'} after {took_s:.0f} s"]

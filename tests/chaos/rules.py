@@ -185,6 +185,13 @@ def new_qrs(history: History) -> Iterator[str]:
         yield f"{key} needed a new QR"
 
 
+def two_owners(history: History) -> Iterator[str]:
+    """Sessions of which two browsers were connected at once."""
+    for key, count in history.conflicts.items():
+        if count:
+            yield f"{key} was connected by two pages at once, {count} times"
+
+
 def not_well_at_end(history: History) -> Iterator[str]:
     """Sessions that are not ready, or have jobs left, when all is over."""
     for key in history.linked_at:
@@ -201,6 +208,6 @@ def _killed_owner(fault: Fault) -> bool:
 
 RULES: Final[tuple[Rule, ...]] = (
     lost, duplicates, strangers, false_outcomes, bad_reasons, bad_answers, too_many_unconfirmed, unexplained_repeats,
-    silent_outcomes, overfull_windows, new_qrs, not_well_at_end,
+    silent_outcomes, overfull_windows, new_qrs, two_owners, not_well_at_end,
 )  # fmt: skip
 """All of them."""

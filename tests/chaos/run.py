@@ -75,6 +75,7 @@ async def run(plan: Plan, folder: Path, say: Say) -> History:
             told=sorted(watch.told, key=lambda told: told.at),
             states=states,
             waiting=await stock.waiting(plan),
+            conflicts=await _conflicts(phone, accounts),
         )
 
 
@@ -142,6 +143,11 @@ class Stock:
             key: queue.waiting.high + queue.waiting.normal + queue.waiting.bulk + queue.active
             for key, queue in queues.items()
         }
+
+
+async def _conflicts(phone: SimulatedPhone, accounts: Accounts) -> dict[SessionKey, int]:
+    counted = (await phone.state())["conflicts"]
+    return {key: count for wid, count in counted.items() if (key := accounts.key(wid)) is not None}
 
 
 def _arrived(entry: SentMessage, accounts: Accounts) -> Arrived:

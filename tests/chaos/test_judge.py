@@ -154,6 +154,7 @@ VIOLATIONS = {
     ),
     "a window with one message too many": (replace(GOOD, arrived=OVERFULL), "21 messages within 5 s"),
     "a new QR": (replace(GOOD, told=(*GOOD.told, Told(KEY, "session.qr", START + 3))), "needed a new QR"),
+    "two browsers of one session at once": (replace(GOOD, conflicts={KEY: 1}), "two pages at once, 1 times"),
     "a session that did not come back": (replace(GOOD, states={KEY: "ready", OTHER: "failed"}), "acme:s2 is failed"),
     "a job left in the log": (replace(GOOD, waiting={KEY: 1}), "1 jobs still lie in the log"),
     "a request without an answer": (answered(GOOD, FIRST, ""), "was never answered"),

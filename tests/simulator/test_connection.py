@@ -171,6 +171,7 @@ def test_a_second_login_of_one_device_is_a_conflict_for_the_first() -> None:
     second = place.page()
     second.send("login", token=first.connection.token)
     assert first.wire.take("stream_error") == [{"t": "stream_error", "code": "conflict"}]
+    assert place.service.conflicts == {ME: 1}
     first.send_text("3EB0AA")
     assert len(place.service.world.truth) == 0
     second.send_text("3EB0AB")
