@@ -51,6 +51,26 @@ class BrowserConfig(Message):
     media: MediaConfig = MediaConfig()
 
 
+class ProfileConfig(Message):
+    """When a session's profile is copied, and how much of it."""
+
+    max_bytes: int = Field(default=512 * 2**20, ge=1)
+    """Of a profile without its caches; a larger one is not copied."""
+    first_copy_after_s: float = Field(default=3.0, gt=0)
+    """In READY, until the first snapshot of a running browser."""
+    copy_every_s: float = Field(default=900.0, gt=0)
+    """In READY, between snapshots of a running browser."""
+    quiet_s: float = Field(default=0.25, ge=0)
+    """For how long a running browser must not have written before it is copied."""
+    copy_retry_s: float = Field(default=2.0, gt=0)
+    """Between tries to meet a running browser in a quiet moment."""
+    copy_timeout_s: float = Field(default=60.0, gt=0)
+    """How long meeting a quiet moment and storing a snapshot may take while the session is ready."""
+    stop_copy_timeout_s: float = Field(default=6.0, gt=0)
+    """How long the last snapshot may hold up the end of a session."""
+    restore_timeout_s: float = Field(default=30.0, gt=0)
+
+
 class RetryConfig(Message):
     """Reconnect policy: exponential with jitter, and an end."""
 
@@ -69,6 +89,7 @@ class SessionConfig(Message):
     sessions_path: Path = Path(".wafleet/sessions")
     browser: BrowserConfig = BrowserConfig()
     retry: RetryConfig = RetryConfig()
+    profile: ProfileConfig = ProfileConfig()
     starting_timeout_s: float = Field(default=45.0, gt=0)
     pairing_timeout_s: float = Field(default=300.0, gt=0)
     syncing_timeout_s: float = Field(default=120.0, gt=0)

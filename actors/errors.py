@@ -9,8 +9,10 @@ WafleetError
 │   ├── SessionNotReady · ReconnectExhausted · AccountRestricted
 ├── SendFailure          the fate of one message
 │   ├── RecipientNotFound · MediaRejected · SendFailed · SendUnconfirmed · JobExpired · JobCancelled
-└── PageFailure          the far side's doing: becomes an input of the state machine, never reaches a tenant as such
-    ├── BrowserLaunchFailed · BrowserGone · PageCrashed · PageUnresponsive · ProfileInUse
+├── PageFailure          the far side's doing: becomes an input of the state machine, never reaches a tenant as such
+│   ├── BrowserLaunchFailed · BrowserGone · PageCrashed · PageUnresponsive · ProfileInUse
+└── SnapshotFailure      a copy of a profile cannot be made or used; a session goes on without it
+    ├── ProfileUnsteady · SnapshotTooLarge · SnapshotDamaged · SnapshotKeyWrong
 
 InvalidTransition (AssertionError) is a bug in us and is never caught by name.
 
@@ -228,6 +230,44 @@ class ProfileInUse(PageFailure):
     """Another live process holds the profile's lock."""
 
     code = "profile_in_use"
+
+
+class SnapshotFailure(WafleetError):
+    """A copy of a profile cannot be made or used."""
+
+
+class ProfileUnsteady(SnapshotFailure):
+    """The profile changed while it was copied; the copy would be torn."""
+
+    code = "profile_unsteady"
+    retryable = True
+
+
+class SnapshotTooLarge(SnapshotFailure):
+    """The profile, without its caches, exceeds the limit."""
+
+    code = "snapshot_too_large"
+
+    @classmethod
+    def beyond(cls, size_bytes: int, max_bytes: int) -> Self:
+        """Build the error for a profile of a size."""
+        return cls(
+            f"the profile has {size_bytes} bytes without its caches, at most {max_bytes} are copied; "
+            'raise WAFLEET_SESSION=\'{"profile": {"max_bytes": …}}\'',
+            {"size_bytes": size_bytes, "max_bytes": max_bytes},
+        )
+
+
+class SnapshotDamaged(SnapshotFailure):
+    """The copy is not what was once written: cut short, changed or in the wrong order."""
+
+    code = "snapshot_damaged"
+
+
+class SnapshotKeyWrong(SnapshotFailure):
+    """The copy was made with another key, or for another session."""
+
+    code = "snapshot_key_wrong"
 
 
 class InvalidTransition(AssertionError):

@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from actors.core import signals
@@ -16,8 +17,8 @@ from actors.core.facts import Fact
 from actors.core.signals import PageEffect, SessionInput
 from actors.deadlines import cancel, within
 from actors.errors import PageFailure, Unavailable, WafleetError
-from actors.messages.records import ProfileHead
-from actors.ports import Browser, Clock, OpenRequest, Page, ProfileHeads
+from actors.ports import Browser, Clock, OpenRequest, Page
+from actors.profile_keeper import ProfileKeeper
 
 _CLOSE_TIMEOUT_S: Final = 10.0
 """Past it the process tree is killed; the adapter's own deadline is shorter."""
@@ -27,6 +28,11 @@ _LOGOUT_GRACE_S: Final = 5.0
 _QUARANTINE_TIMEOUT_S: Final = 10.0
 _COMES_UP: Final = (signals.OpenBrowser, signals.ReloadPage, signals.RefreshQr, signals.RequestCode)
 """Steps that are pointless once the page is to go."""
+
+
+@dataclass(frozen=True, slots=True)
+class _NoteHead:
+    """Write down which copy of the profile is the newest, after the page told of a change."""
 
 
 class JobAborter(Protocol):
@@ -45,14 +51,13 @@ class PageKeeper:
         request: OpenRequest,
         *,
         browser: Browser,
-        heads: ProfileHeads,
+        profiles: ProfileKeeper,
         clock: Clock,
         abort_job: JobAborter,
         cancel_jobs: Callable[[], Awaitable[None]],
         end: Callable[[signals.End], Awaitable[None]],
         on_opened: Callable[[Page], None],
         tell: Callable[[SessionInput], None],
-        node: str,
         log: logging.LoggerAdapter[logging.Logger],
     ) -> None:
         """Prepare to hold a page.
@@ -60,30 +65,28 @@ class PageKeeper:
         Args:
             request: What the browser is opened with.
             browser: Opens it.
-            heads: Where the newest copy of the profile is noted, before each launch.
+            profiles: Brings the newest copy of the profile here before each launch, and keeps its snapshots.
             clock: Own time.
             abort_job: Ends the handling of a job before its page goes.
             cancel_jobs: Ends every job of the log as cancelled.
             end: Ends the actor.
             on_opened: Told of every new browser.
             tell: Takes facts and failures.
-            node: Name of this machine.
             log: Where trouble is written.
         """
         self._request = request
         self._browser = browser
-        self._heads = heads
+        self._profiles = profiles
         self._clock = clock
         self._abort_job = abort_job
         self._cancel_jobs = cancel_jobs
         self._end = end
         self._on_opened = on_opened
         self._tell = tell
-        self._node = node
         self._log = log
-        self._steps: deque[PageEffect] = deque()
+        self._steps: deque[PageEffect | _NoteHead] = deque()
         self._stirred = asyncio.Event()
-        self._current: tuple[PageEffect, asyncio.Task[None]] | None = None
+        self._current: tuple[PageEffect | _NoteHead, asyncio.Task[None]] | None = None
         self._life = 0
         """Counts browsers: facts of an older one are dropped."""
         self._earlier_pages = 0
@@ -147,10 +150,10 @@ class PageKeeper:
             if page:
                 page.kill()
 
-    async def _carry_out(self, step: PageEffect) -> None:
+    async def _carry_out(self, step: PageEffect | _NoteHead) -> None:
         match step:
-            case signals.OpenBrowser():
-                await self._open()
+            case signals.OpenBrowser(distrust):
+                await self._open(distrust)
             case signals.ReloadPage():
                 await self._reload()
             case signals.CloseBrowser():
@@ -164,22 +167,29 @@ class PageKeeper:
             case signals.CancelJobs():
                 await self._cancel_jobs()
                 self._tell(signals.JobsCancelled())
+            case _NoteHead():
+                await self._profiles.note_head()
             case signals.End():
                 try:
+                    await self._profiles.copy_stopped()
                     await self._let_go()
                 finally:
                     await self._end(step)
 
-    async def _open(self) -> None:
+    async def _open(self, distrust: str | None) -> None:
         life = self._life = self._life + 1
         try:
-            head = ProfileHead(epoch=self.epoch, node=self._node, generation=self.generation)
-            await self._heads.write(head)
+            self._tell(await self._profiles.prepare(self.epoch, distrust))
             self.page = await self._browser.open(self._request, lambda fact: self._hear(fact, life))
         except (PageFailure, Unavailable) as exc:
             self._log.warning("Browser not opened: %s", exc)
             if life == self._life:
                 self._tell(signals.OpenFailed(exc.code))
+            return
+        except OSError as exc:
+            self._log.error("The profile cannot be used (%s); check WHATSAPP_SESSION_PATH and the free space", exc)
+            if life == self._life:
+                self._tell(signals.OpenFailed("profile_unusable"))
             return
         self._on_opened(self.page)
 
@@ -198,6 +208,7 @@ class PageKeeper:
 
     async def _close(self) -> None:
         handled = await self._abort_job(0)
+        await self._profiles.rest()
         page, self.page = self.page, None
         self._closing = page
         try:
@@ -237,6 +248,7 @@ class PageKeeper:
             await within(self._clock, _QUARANTINE_TIMEOUT_S, self._browser.quarantine())
         except (WafleetError, TimeoutError, OSError) as exc:
             self._log.error("Profile not moved aside: %s", exc)
+        await self._profiles.retire(self.epoch)
 
     async def _let_go(self) -> None:
         """Let go what was kept for the next page: none comes, and who hears of the end finds no process left."""
@@ -251,5 +263,9 @@ class PageKeeper:
             self._tell(handled)
 
     def _hear(self, fact: Fact, life: int) -> None:
-        if life == self._life:
-            self._tell(fact)
+        if life != self._life:
+            return
+        if self._profiles.hear(fact):
+            self._steps.append(_NoteHead())
+            self._stirred.set()
+        self._tell(fact)

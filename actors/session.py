@@ -178,6 +178,7 @@ class SessionActor:
         finally:
             parts.keeper.kill()
             await parts.sender.abort(0)
+            await parts.profiles.rest()
             await cancel(pages, *([self._alarm[1]] if self._alarm else []))
             await parts.errands.close()
             await parts.outbox.close(0)
@@ -238,6 +239,8 @@ class SessionActor:
                 parts.errands.read(read)
             case signals.ProbePage():
                 parts.errands.probe()
+            case signals.CopyProfile():
+                parts.profiles.copy()
             case signals.PutStatus():
                 parts.outbox.put_status(self.status())
             case signals.Log(text, warning):

@@ -20,6 +20,7 @@ from actors.node import identity
 from actors.outbox import Outbox
 from actors.page_keeper import PageKeeper
 from actors.ports import OpenRequest, SessionPorts, SessionSpec
+from actors.profile_keeper import ProfileKeeper
 from actors.sending import Sender
 
 
@@ -31,6 +32,7 @@ class SessionParts:
     outbox: Outbox
     acks: AckBook
     lease: LeaseKeeper
+    profiles: ProfileKeeper
     keeper: PageKeeper
     sender: Sender
     answers: Answers
@@ -90,17 +92,29 @@ def assemble(
         on_ended=lambda: keeper.kill(),  # noqa: PLW0108 - made below
         log=log,
     )
+    profiles = ProfileKeeper(
+        ports.browser,
+        ports.profile,
+        heads=ports.heads,
+        snapshots=ports.snapshots,
+        config=config.profile,
+        clock=clock,
+        node=node,
+        is_busy=lambda: core.dispatcher.active is not None,
+        may_write=lambda: lease.held,
+        tell=tell,
+        log=log,
+    )
     keeper = PageKeeper(
         OpenRequest(spec.key, spec.desired.proxy),
         browser=ports.browser,
-        heads=ports.heads,
+        profiles=profiles,
         clock=clock,
         abort_job=lambda grace_s: sender.abort(grace_s),  # noqa: PLW0108 - made below
         cancel_jobs=ledger.cancel_all,
         end=end,
         on_opened=lambda page: lease.note_processes(page.processes),
         tell=tell,
-        node=node,
         log=log,
     )
     sender = Sender(ledger, keeper=keeper, lease=lease, acks=acks, clock=clock, config=config, tell=tell, log=log)
@@ -114,4 +128,4 @@ def assemble(
         on_broken=on_broken,
         log=log,
     )
-    return SessionParts(ports, outbox, acks, lease, keeper, sender, answers, errands)
+    return SessionParts(ports, outbox, acks, lease, profiles, keeper, sender, answers, errands)

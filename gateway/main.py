@@ -21,6 +21,7 @@ from actors.errors import Unavailable
 from actors.session import SessionActor
 from actors.supervisor import Supervisor
 from gateway.connection import connect, redacted
+from gateway.profile_key import profile_key
 from gateway.replica import GatewayReplica
 from gateway.settings import InvalidSettings, Settings, load_settings
 from gateway.streams import declared, ensure
@@ -88,7 +89,7 @@ def _listen_for_signals(stopping: asyncio.Event) -> None:
 
 
 async def _deploy_supervisor(control: RayControlPlane, settings: Settings, nats_url: str) -> None:
-    ports = JetStreamPorts(nats_url, settings.wafleet_log_level)
+    ports = JetStreamPorts(nats_url, profile_key(settings), settings.wafleet_log_level)
     build = partial(
         Supervisor,
         ports,

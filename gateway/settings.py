@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
 
 import orjson
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from actors.config import LeaseConfig, QueueConfig, SessionConfig, SupervisorConfig
@@ -70,6 +70,8 @@ class Settings(BaseSettings):
     """Chromium's own sandbox; it cannot run as root nor in most containers."""
     wafleet_bundle: Path | None = None
     """wa-js bundle, where it does not lie beside ``actors.browser``."""
+    wafleet_profile_key: SecretStr | None = None
+    """Key of profile snapshots, 32 bytes in base64 or hex; none: made once as ``profile.key`` in ``wafleet_dir``."""
     wafleet_max_sessions: int | None = Field(default=None, ge=1)
     """Sessions (slots ``browser``) of this node; none: as many as its memory allows."""
     wafleet_max_waiting_per_lane: int = Field(default=10_000, ge=1)

@@ -3,7 +3,7 @@
 Theory of operation. ``STREAM.CREATE`` with a configuration that the server already has is a success, with another one
 it answers 10058 and ``STREAM.UPDATE`` follows: so any number of gateways may run ``ensure`` at once. ``max_bytes`` is a
 reservation: a server refuses (10047) what exceeds the rest of its ``max_file_store`` (by default three quarters of the
-free disk; all bounds here are 7.5 GiB). ``ensure`` then halves all bounds until they fit, says so in the log, and asks
+free disk; all bounds here are 12 GiB). ``ensure`` then halves all bounds until they fit, says so in the log, and asks
 for the full ones again at its next run. A smaller bound drops nothing from streams that discard new messages.
 
 Owns names, subjects and bounds. Imports configs and the connection.
@@ -31,6 +31,8 @@ LEASES: Final = "wa_leases"
 EPOCHS: Final = "wa_epochs"
 JOB_RECORDS: Final = "wa_job_records"
 PROFILE_HEADS: Final = "wa_profile_heads"
+SNAPSHOTS: Final = "wa_profile_snapshots"
+RETIRED_SNAPSHOTS: Final = "wa_profile_quarantine"
 
 _MIB: Final = 2**20
 _GIB: Final = 2**30
@@ -90,6 +92,8 @@ class StreamSpec:
     """``workqueue``: what its consumer acknowledged is deleted."""
     duplicate_window_s: float = _DUPLICATE_WINDOW_S
     consumers: tuple[ConsumerSpec, ...] = ()
+    is_object_store: bool = False
+    """Named ``OBJ_<name>``, after NATS ADR-20: its writers delete what they replace, and nothing goes by itself."""
 
     def halved(self, times: int) -> "StreamSpec":
         """Return the same with a smaller bound, for a server with little room."""
@@ -114,7 +118,7 @@ class StreamSpec:
             "discard_new_per_subject": self.refuse_per_subject,
             "duplicate_window": int(window_s * 1e9),
             "allow_direct": True,
-            "allow_rollup_hdrs": self.is_bucket,
+            "allow_rollup_hdrs": self.is_bucket or self.is_object_store,
             "deny_delete": self.is_bucket,
         }
         if self.republish_to is not None:
@@ -144,6 +148,8 @@ def declared(queue: QueueConfig | None = None, lease: LeaseConfig | None = None)
         _bucket(EPOCHS, 16 * _MIB),
         _bucket(JOB_RECORDS, _GIB, ttl_s=queue.record_ttl_s),
         _bucket(PROFILE_HEADS, 16 * _MIB),
+        _object_store(SNAPSHOTS, 4 * _GIB),
+        _object_store(RETIRED_SNAPSHOTS, 512 * _MIB, ttl_s=7 * 86_400.0),
     )  # fmt: skip
 
 
@@ -196,6 +202,11 @@ def _bucket(name: str, max_bytes: int, *, ttl_s: float = 0.0, republish: bool = 
         republish_to=f"{republished(name)}>" if republish else None,
         is_bucket=True,
     )
+
+
+def _object_store(name: str, max_bytes: int, *, ttl_s: float = 0.0) -> StreamSpec:
+    subjects = (f"$O.{name}.C.>", f"$O.{name}.M.>")
+    return StreamSpec(f"OBJ_{name}", subjects, max_bytes, "new", max_age_s=ttl_s, is_object_store=True)
 
 
 async def _ensure_all(bus: Bus, specs: Sequence[StreamSpec]) -> bool:

@@ -5,7 +5,7 @@ session's worker pays for what its own process needs.
 """
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from actors.messages.ids import SessionKey
 from actors.ports import FleetPorts, SessionPorts, SessionSpec
@@ -18,6 +18,8 @@ class JetStreamPorts:
     """``actors.ports.PortsFactory`` on one NATS server (or cluster); streams and buckets must exist."""
 
     nats_url: str
+    profile_key: bytes = field(repr=False)
+    """Key of profile snapshots, the same on every node."""
     log_level: str = "INFO"
 
     async def connect(self, spec: SessionSpec) -> SessionPorts:
@@ -27,6 +29,7 @@ class JetStreamPorts:
 
         import_nats(self.nats_url)
         from actors.browser.browser import ChromiumBrowser
+        from actors.browser.copies import ProfileCopies
         from actors.clock import SystemClock
         from actors.node import sessions_path
         from gateway.connection import connect
@@ -36,6 +39,7 @@ class JetStreamPorts:
         from gateway.profiles import JetStreamProfileHeads
         from gateway.records import JetStreamJobRecords
         from gateway.registry import JetStreamStatusBoard
+        from gateway.snapshots import JetStreamSnapshotStore
 
         key = SessionKey(spec.desired.tenant_id, spec.desired.session_id)
         config = spec.config.model_copy(update={"sessions_path": sessions_path(spec.config.sessions_path)})
@@ -57,6 +61,8 @@ class JetStreamPorts:
             status=JetStreamStatusBoard(bus, key),
             lease=JetStreamLeaseStore.of_session(bus, key),
             heads=JetStreamProfileHeads(bus, key),
+            profile=ProfileCopies(browser.profile, self.profile_key, config),
+            snapshots=JetStreamSnapshotStore(bus, key),
             close=close,
         )
 

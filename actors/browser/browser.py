@@ -24,7 +24,8 @@ class ChromiumBrowser:
     def __init__(self, key: SessionKey, config: SessionConfig) -> None:
         self._key = key
         self._config = config
-        self._profile = Profile(config.sessions_path, key)
+        self.profile = self._profile = Profile(config.sessions_path, key)
+        """For those that copy it."""
         self._sent_keys = SentKeys()
         self._share = DriverShare()
 

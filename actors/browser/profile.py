@@ -10,7 +10,9 @@ Layout under the sessions' folder (all 0700, for it holds the login)::
     <tenant>/<session>/owner.json        processes of the last browser; removed by a clean close
     <tenant>/<session>/media/            files on their way into the page
     <tenant>/<session>/artifacts/        Playwright's own, which a killed driver would leave in the system's folder
-    .quarantine/<tenant>.<session>.<id>/ profiles after a logout, deleted after 7 days
+    <tenant>/<session>/copies/           snapshots on their way out, encrypted
+    <tenant>/<session>.incoming/         a snapshot that is being restored
+    .quarantine/<tenant>.<session>.<id>/ profiles after a logout or replaced by a snapshot, deleted after 7 days
 
 Session ids hold no dot, so none of these names can collide.
 """
@@ -52,6 +54,8 @@ class Profile:
         self.browser_folder = self.folder / "browser"
         self.media_folder = self.folder / "media"
         self.artifacts_folder = self.folder / "artifacts"
+        self.copies_folder = self.folder / "copies"
+        self.incoming_folder = self.folder.with_name(f"{key.session_id}.incoming")
         self._lock: BaseFileLock | None = None
 
     # ---- ownership ----
@@ -62,11 +66,25 @@ class Profile:
         Raises:
             ProfileInUse: Another live process holds it, or the last browser's processes cannot be ended.
         """
-        self._take_lock()
+        await self.hold()
         try:
             self.generation()
-            await self._end_old_tree()
             await asyncio.to_thread(self._sweep)
+        except BaseException:
+            self.release()
+            raise
+
+    async def hold(self) -> None:
+        """Take the profile without making one: lock it and see the last browser's processes gone.
+
+        Raises:
+            ProfileInUse: Another live process holds it, or the last browser's processes cannot be ended.
+        """
+        if self._lock is not None:
+            raise ProfileInUse(f"the profile of {self.key} is in use by this process; close its page first")
+        self._take_lock()
+        try:
+            await self._end_old_tree()
         except BaseException:
             self.release()
             raise
@@ -89,7 +107,7 @@ class Profile:
     def _take_lock(self) -> None:
         from filelock import FileLock, Timeout  # noqa: PLC0415 - late, for the memory of an idle session
 
-        _private_folder(self.folder.parent)
+        private_folder(self.folder.parent)
         lock = FileLock(self.folder.with_name(f"{self.key.session_id}.lock"), timeout=0)
         try:
             lock.acquire()
@@ -129,20 +147,30 @@ class Profile:
 
     def generation(self) -> str:
         """Return the id of the content; profile and id are made where there is no content."""
-        if self.browser_folder.is_dir():
-            with contextlib.suppress(FileNotFoundError):
-                text = (self.folder / "generation").read_text().strip()
-                if text:
-                    return text
-        _private_folder(self.folder)
-        _private_folder(self.browser_folder)
+        known = self.known_generation()
+        if known is not None:
+            return known
+        private_folder(self.folder)
+        private_folder(self.browser_folder)
         return self.renew_generation()
 
-    def renew_generation(self) -> str:
-        """Give the content a new id: what an older login sent cannot be looked up in it any more."""
+    def known_generation(self) -> str | None:
+        """Return the id of the content; None where there is no content."""
+        if self.browser_folder.is_dir():
+            with contextlib.suppress(FileNotFoundError):
+                return (self.folder / "generation").read_text().strip() or None
+        return None
+
+    def renew_generation(self, folder: Path | None = None) -> str:
+        """Give the content (or that of another folder) a new id: nothing older can be looked up in it any more."""
         generation = secrets.token_hex(16)
-        _write_whole(self.folder / "generation", generation)
+        _write_whole((folder or self.folder) / "generation", generation)
         return generation
+
+    @property
+    def linked(self) -> bool:
+        """Whether the content has held a login that nobody has ended since."""
+        return (self.folder / "linked").exists()
 
     def note_link(self, *, fresh: bool) -> None:
         """Note that the page holds a login.
@@ -169,13 +197,17 @@ class Profile:
     def new_media_folder(self) -> Path:
         """Make a private folder for one file on its way into the page."""
         folder = self.media_folder / secrets.token_hex(8)
-        _private_folder(self.media_folder)
+        private_folder(self.media_folder)
         folder.mkdir(mode=_PRIVATE)
         return folder
 
     def _sweep(self) -> None:
-        for leftover in (self.media_folder, self.artifacts_folder):
+        for leftover in (self.media_folder, self.artifacts_folder, self.copies_folder, self.incoming_folder):
             shutil.rmtree(leftover, ignore_errors=True)
+        self.sweep_quarantine()
+
+    def sweep_quarantine(self) -> None:
+        """Delete what has lain in this machine's quarantine for its days."""
         quarantine = self._sessions / QUARANTINE
         if not quarantine.is_dir():
             return
@@ -190,21 +222,32 @@ class Profile:
         Raises:
             ProfileInUse: A live browser uses it.
         """
-        if self._lock is not None:
-            raise ProfileInUse(f"the profile of {self.key} is in use by this process; close its page first")
-        if not self.folder.exists():
-            return
-        await self.acquire()
+        await self.hold()
         try:
-            target = self._sessions / QUARANTINE / f"{self.key.tenant_id}.{self.key.session_id}.{self.generation()}"
-            _private_folder(target.parent)
-            self.folder.rename(target)
-            os.utime(target)
+            self.set_aside()
         finally:
             self.release()
 
+    def set_aside(self) -> None:
+        """Move the profile, which is held, into the quarantine; nothing happens if there is none."""
+        if not self.folder.exists():
+            return
+        name = f"{self.key.tenant_id}.{self.key.session_id}.{self.known_generation() or 'unknown'}"
+        target = self._sessions / QUARANTINE / name
+        if target.exists():
+            target = target.with_name(f"{name}.{secrets.token_hex(4)}")
+        private_folder(target.parent)
+        self.folder.rename(target)
+        os.utime(target)
 
-def _private_folder(folder: Path) -> None:
+    def replace_with(self, content: Path) -> None:
+        """Put a folder in the place of the profile, which is held and moved aside."""
+        self.set_aside()
+        content.rename(self.folder)
+
+
+def private_folder(folder: Path) -> None:
+    """Make a folder for the owner's eyes only, unless it is there."""
     folder.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
 
 

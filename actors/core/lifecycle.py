@@ -17,8 +17,11 @@ entries are generated.
 Pairing is no failure: ``PAIRING`` never counts an attempt. ``RECONNECTING`` has three ways in: the socket was lost
 (``ARM_GRACE``: the page gets a moment to heal itself), something broke (``ARM_BACKOFF``: an attempt is counted), or a
 send is in doubt (``RELOAD_PAGE``: nothing is wrong with the connection, so nothing is counted). ``ARM_BACKOFF`` without
-an attempt left leads to ``RETRIES_EXHAUSTED``. A QR while reconnecting means that the login is gone: the core makes it
-``UNLINKED`` once the session was ready before.
+an attempt left leads to ``RETRIES_EXHAUSTED``.
+
+A profile that held a login and now shows a QR, or whose storage is gone, is taken from the last snapshot, once: the
+core makes ``LOGIN_VANISHED`` of it. After that a QR is a QR, except while reconnecting: there it means that the login
+is gone (``UNLINKED``) once the session was ready before.
 
 Imports errors and messages only. ``actors.core.session`` is the only caller that holds a state.
 """
@@ -66,6 +69,8 @@ class Input(StrEnum):
     BROWSER_CRASHED = auto()
     """The page, its browser or the driver ended."""
     UNLINKED = auto()
+    LOGIN_VANISHED = auto()
+    """The profile should hold a login and does not, though nobody ended it."""
     ACCOUNT_BLOCKED = auto()
     PROBE_FAILED = auto()
     """The page is there but does not answer."""
@@ -85,6 +90,8 @@ class Effect(StrEnum):
     """What a step asks for, in this order."""
 
     OPEN_BROWSER = auto()
+    OPEN_RESTORED = auto()
+    """Open the browser on the profile's last snapshot."""
     RELOAD_PAGE = auto()
     REFRESH_QR = auto()
     ARM_GRACE = auto()
@@ -117,6 +124,7 @@ FACTS: Final = (
 _END: Final = (Effect.CLOSE_BROWSER, Effect.END)
 _OPEN: Final = Step(State.STARTING, (Effect.OPEN_BROWSER,))
 _REOPEN: Final = Step(State.STARTING, (Effect.CLOSE_BROWSER, Effect.OPEN_BROWSER))
+_RESTORE: Final = Step(State.STARTING, (Effect.CLOSE_BROWSER, Effect.OPEN_RESTORED))
 _LOGOUT: Final = Step(
     State.LOGGED_OUT,
     (Effect.LOG_OUT, Effect.CLOSE_BROWSER, Effect.QUARANTINE, Effect.CANCEL_JOBS, Effect.END),
@@ -141,6 +149,7 @@ _TABLE: Final[Mapping[tuple[State, Input], Step]] = {
     (State.STARTING, Input.UNLINKED): _UNLINKED,
     (State.STARTING, Input.START_FAILED): _RETRY,
     (State.STARTING, Input.TIMED_OUT): _RETRY,
+    (State.STARTING, Input.LOGIN_VANISHED): _RESTORE,
     (State.PAIRING, Input.QR_IDLE): Step(State.PAIRING, (Effect.REFRESH_QR,)),
     (State.PAIRING, Input.LINKED): Step(State.SYNCING),
     (State.PAIRING, Input.SYNCED): Step(State.READY),
@@ -153,12 +162,14 @@ _TABLE: Final[Mapping[tuple[State, Input], Step]] = {
     (State.SYNCING, Input.BROWSER_CRASHED): _RETRY,
     (State.SYNCING, Input.UNLINKED): _UNLINKED,
     (State.SYNCING, Input.TIMED_OUT): _RETRY,
+    (State.SYNCING, Input.LOGIN_VANISHED): _RESTORE,
     (State.ACTION_REQUIRED, Input.QR_SHOWN): Step(State.PAIRING),
     (State.ACTION_REQUIRED, Input.LINKED): Step(State.SYNCING),
     (State.ACTION_REQUIRED, Input.SYNCED): Step(State.READY),
     (State.ACTION_REQUIRED, Input.BROWSER_CRASHED): _RETRY,
     (State.ACTION_REQUIRED, Input.UNLINKED): _UNLINKED,
     (State.ACTION_REQUIRED, Input.TIMED_OUT): _STOPPED,
+    (State.ACTION_REQUIRED, Input.LOGIN_VANISHED): _RESTORE,
     (State.READY, Input.DRAIN): Step(State.DRAINING),
     (State.READY, Input.ACTION_NEEDED): _ACT,
     (State.READY, Input.CONNECTION_LOST): Step(State.RECONNECTING, (Effect.ARM_GRACE,)),
@@ -167,12 +178,14 @@ _TABLE: Final[Mapping[tuple[State, Input], Step]] = {
     (State.READY, Input.SEND_DOUBTED): Step(State.RECONNECTING, (Effect.RELOAD_PAGE,)),
     (State.READY, Input.UNLINKED): _UNLINKED,
     (State.READY, Input.QR_SHOWN): _UNLINKED,
+    (State.READY, Input.LOGIN_VANISHED): _RESTORE,
     (State.RECONNECTING, Input.QR_SHOWN): Step(State.PAIRING),
     (State.RECONNECTING, Input.QR_IDLE): Step(State.PAIRING, (Effect.REFRESH_QR,)),
     (State.RECONNECTING, Input.SYNCED): Step(State.READY),
     (State.RECONNECTING, Input.ACTION_NEEDED): _ACT,
     (State.RECONNECTING, Input.BROWSER_CRASHED): _RETRY,
     (State.RECONNECTING, Input.UNLINKED): _UNLINKED,
+    (State.RECONNECTING, Input.LOGIN_VANISHED): _RESTORE,
     (State.RECONNECTING, Input.START_FAILED): _RETRY,
     (State.RECONNECTING, Input.TIMED_OUT): _RETRY,
     (State.RECONNECTING, Input.RETRIES_EXHAUSTED): Step(State.FAILED, _END),

@@ -13,6 +13,7 @@ from actors.config import SessionConfig
 from actors.core import lifecycle, signals
 from actors.core.facts import CodeShown, QrShown
 from actors.core.lifecycle import Effect, Input, State
+from actors.core.logins import LoginWatch
 from actors.core.pairing import CODE_PATIENCE_S, Pairing
 from actors.core.recovery import Phase, Recovery, Remedy
 from actors.core.signals import SessionEffect
@@ -31,6 +32,7 @@ _EVENT_OF: Final[dict[State, SessionEventName]] = {
     State.BLOCKED: "session.restricted",
 }
 """A pairing speaks by its QRs and codes, draining by what follows it."""
+_COPY_AGAIN_S: Final = 30.0
 _TIMEOUT_REASON: Final[dict[State, str]] = {
     State.STARTING: "start_timeout",
     State.PAIRING: "qr_timeout",
@@ -59,6 +61,8 @@ class Timer(StrEnum):
     """The next round trip through the page."""
     CODE = auto()
     """The link code runs out, or did not come."""
+    COPY = auto()
+    """The next snapshot of the running browser's profile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,9 @@ class Machine:
         """What the steps since the last look asked for."""
         self.recovery = Recovery(config.retry, random)
         self.pairing = Pairing(desired, config.pairing_timeout_s)
+        self.login = LoginWatch(config.retry.stable_after_s)
+        """What is known of the profile's login."""
+        self._copied_at: float | None = None
         self.reason: str | None = None
         """Why the session is in its state."""
         self.ended = False
@@ -117,7 +124,25 @@ class Machine:
         """Forget attempts and pairing of the former start: a person asked for a new one."""
         self.recovery.refill()
         self.pairing.restart()
+        self.login.refill()
         self.was_ready = False
+
+    def note_profile(self, chosen: signals.ProfileChosen) -> None:
+        """Note which copy of the profile a browser opens on, and say so where it is not the usual one."""
+        self.login.chosen(chosen)
+        if chosen.reason and self._state in {State.STARTING, State.RECONNECTING}:
+            self.reason = chosen.reason
+            event: SessionEventName = "session.starting" if self._state is State.STARTING else "session.reconnecting"
+            self.effects += [
+                signals.Log(f"profile: {chosen.reason}", warning=True),
+                signals.PutStatus(),
+                signals.Announce(event, self._state, chosen.reason),
+            ]
+
+    def copy_again(self, now: float) -> None:
+        """Try the snapshot that did not come about once more, well before the next one is due."""
+        if self._state is State.READY:
+            self._timers[Timer.COPY] = now + _COPY_AGAIN_S
 
     def show_qr(self, fact: QrShown, now: float) -> None:
         """Show a QR, if somebody waits for one."""
@@ -158,6 +183,9 @@ class Machine:
             case Timer.PROBE:
                 self.effects.append(signals.ProbePage())
                 self._timers[timer] = now + self._config.probe_every_s * self._random.uniform(0.9, 1.1)
+            case Timer.COPY:
+                self.effects.append(signals.CopyProfile())
+                self._copied_at, self._timers[timer] = now, now + self._config.profile.copy_every_s
             case _:
                 self._request_code(now)
 
@@ -165,12 +193,14 @@ class Machine:
 
     def _enter(self, state: State, cause: Cause, now: float) -> None:
         """Change the state: the only place that does."""
-        before, self._state, self.reason = self._state, state, cause.reason
+        before, self._state = self._state, state
+        self.reason = cause.reason or self.login.reason_in(state)
         why = f" ({cause.reason})" if cause.reason else ""
         self.effects.append(signals.Log(f"{before} -> {state} on {cause.input}{why}"))
         self._timers.clear()
         if before is State.READY:
             self.recovery.left_ready(now)
+            self.login.left_ready(now)
         if before is State.PAIRING:
             self.pairing.hide()
         if state in lifecycle.FINAL:
@@ -179,7 +209,7 @@ class Machine:
         # The status goes first: who hears the event and asks for the status finds it there.
         self.effects.append(signals.PutStatus())
         if state in _EVENT_OF and (state is not State.RECONNECTING or before is State.READY):
-            self.effects.append(signals.Announce(_EVENT_OF[state], before, cause.reason))
+            self.effects.append(signals.Announce(_EVENT_OF[state], before, self.reason))
 
     def _arm(self, state: State, now: float) -> None:
         """Set the deadline of a state; the one of RECONNECTING belongs to its phase."""
@@ -189,6 +219,8 @@ class Machine:
                 self.recovery.ready(now)
                 self.was_ready = True
                 self._timers[Timer.PROBE] = now + config.probe_every_s
+                self._plan_copy(now)
+                self.login.ready(now)
             case State.STARTING:
                 self._wait_until(now + config.starting_timeout_s)
             case State.PAIRING:
@@ -200,6 +232,13 @@ class Machine:
                 self._wait_until(now + config.action_timeout_s)
             case State.DRAINING:
                 self._wait_until(now + config.draining_timeout_s)
+
+    def _plan_copy(self, now: float) -> None:
+        """Set the time of the next snapshot: soon after the first READY, then at intervals."""
+        due = now + self._config.profile.first_copy_after_s
+        if self._copied_at is not None:
+            due = max(due, self._copied_at + self._config.profile.copy_every_s)
+        self._timers[Timer.COPY] = due
 
     def _wait_until(self, deadline: float) -> None:
         self.recovery.rest()
@@ -222,6 +261,10 @@ class Machine:
             case Effect.RELOAD_PAGE:
                 self.recovery.begin_uncounted()
                 self._renew_page(now)
+            case Effect.OPEN_RESTORED:
+                self.login.spend()
+                self._timers[Timer.STATE] = now + self._config.starting_timeout_s
+                self.effects.append(signals.OpenBrowser(cause.reason))
             case Effect.REFRESH_QR:
                 requests = self.pairing.next_round()
                 if requests is None:

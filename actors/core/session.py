@@ -131,7 +131,10 @@ class SessionCore:
                 self._tick(now)
             case signals.JobsCancelled():
                 self._welcome()
-            case signals.OpenFailed() | signals.Probed() | signals.PageSilent():
+            case (
+                signals.OpenFailed() | signals.ProfileChosen() | signals.CopyMissed() | signals.Probed()
+                | signals.PageSilent()
+            ):  # fmt: skip
                 self._hear_of_page(item, now)
             case (
                 signals.Start() | signals.Stop() | signals.Restart() | signals.Logout() | signals.Pause()
@@ -175,9 +178,17 @@ class SessionCore:
         drains = item.drain and self.dispatcher.active and lifecycle.allows(self.state, Input.DRAIN)
         self._machine.apply(Cause(Input.DRAIN if drains else Input.STOP, item.reason), now)
 
-    def _hear_of_page(self, item: signals.OpenFailed | signals.Probed | signals.PageSilent, now: float) -> None:
+    def _hear_of_page(
+        self,
+        item: signals.OpenFailed | signals.ProfileChosen | signals.CopyMissed | signals.Probed | signals.PageSilent,
+        now: float,
+    ) -> None:
         """Take what the shell found out about the page; outside the states it concerns it comes too late."""
         match item:
+            case signals.ProfileChosen():
+                self._machine.note_profile(item)
+            case signals.CopyMissed():
+                self._machine.copy_again(now)
             case signals.OpenFailed(reason):
                 self._machine.apply_if_allowed(Cause(Input.START_FAILED, reason), now)
             case signals.PageSilent(reason):
@@ -188,7 +199,7 @@ class SessionCore:
 
     def _hear(self, fact: Fact, now: float) -> None:
         """Take a fact of the page."""
-        if isinstance(fact, AckChanged) or self.state is State.STOPPED:
+        if isinstance(fact, AckChanged) or self.state is State.STOPPED or self._machine.login.reopening:
             return
         if isinstance(fact, CodeShown):
             self._machine.show_code(fact, now)
@@ -200,6 +211,10 @@ class SessionCore:
             getattr(fact, "reason", None),
             Remedy.RELOAD if isinstance(fact, PageEnded) else Remedy.REOPEN,
         )
+        vanished = self._machine.login.vanished(fact, now)
+        if vanished and lifecycle.allows(self.state, Input.LOGIN_VANISHED):
+            self._machine.apply(Cause(Input.LOGIN_VANISHED, vanished), now)
+            return
         if isinstance(fact, QrShown | QrIdle) and self.state is State.RECONNECTING and self._machine.was_ready:
             cause = Cause(Input.UNLINKED, "login_lost")
         self._machine.apply(cause, now)

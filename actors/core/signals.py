@@ -71,6 +71,21 @@ class OpenFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class ProfileChosen:
+    """A browser is about to open on this copy of the profile."""
+
+    expects_login: bool
+    """Whether its content has held a login that nobody has ended since."""
+    reason: str | None
+    """What a person should know of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class CopyMissed:
+    """The running browser's profile could not be copied this time."""
+
+
+@dataclass(frozen=True, slots=True)
 class Probed:
     """The page answered a probe."""
 
@@ -142,8 +157,8 @@ class Handled:
 
 
 SessionInput = (
-    Start | Stop | Restart | Logout | Pause | Tick | JobsCancelled | OpenFailed | Probed | PageSilent | Faulted | Woken
-    | JobsRead | ReadFailed | Handled | Fact
+    Start | Stop | Restart | Logout | Pause | Tick | JobsCancelled | OpenFailed | ProfileChosen | CopyMissed | Probed
+    | PageSilent | Faulted | Woken | JobsRead | ReadFailed | Handled | Fact
 )  # fmt: skip
 
 
@@ -153,6 +168,9 @@ SessionInput = (
 @dataclass(frozen=True, slots=True)
 class OpenBrowser:
     """Open the browser on the profile."""
+
+    distrust: str | None = None
+    """Why the local copy of the profile is not to be used, if so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +223,11 @@ class End:
 @dataclass(frozen=True, slots=True)
 class ProbePage:
     """Make a round trip through the page."""
+
+
+@dataclass(frozen=True, slots=True)
+class CopyProfile:
+    """Make a snapshot of the running browser's profile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,5 +296,5 @@ PageEffect = (
 )  # fmt: skip
 """Effects that are carried out one after the other."""
 SessionEffect = (
-    PageEffect | ProbePage | ReadJobs | HandleJob | Announce | AnnounceQr | AnnounceCode | PutStatus | Log
+    PageEffect | ProbePage | CopyProfile | ReadJobs | HandleJob | Announce | AnnounceQr | AnnounceCode | PutStatus | Log
 )  # fmt: skip

@@ -62,6 +62,8 @@ class ProfileHead(Message):
     epoch: int
     node: str
     generation: str
+    linked: bool = False
+    """Whether this content has held a login that nobody has ended since: worth restoring where it is missing."""
 
 
 class SnapshotManifest(Message):

@@ -21,6 +21,7 @@ from actors.ports.fleet import (
     SessionSpec,
 )
 from actors.ports.page import Browser, Chat, Found, OpenRequest, Page, Prepared, Sent, Vitals
+from actors.ports.profiles import LocalProfile, Sealed, SnapshotStore, StoredSnapshot
 from actors.ports.storage import (
     EventPublisher,
     EventSink,
@@ -49,6 +50,7 @@ __all__ = [
     "JobLog",
     "JobRecords",
     "LeaseStore",
+    "LocalProfile",
     "OpenRequest",
     "Page",
     "PortsFactory",
@@ -56,12 +58,15 @@ __all__ = [
     "ProfileHeads",
     "Registry",
     "Revised",
+    "Sealed",
     "Sent",
     "SessionHandle",
     "SessionHost",
     "SessionPorts",
     "SessionSpec",
+    "SnapshotStore",
     "StatusBoard",
     "StoredJob",
+    "StoredSnapshot",
     "Vitals",
 ]

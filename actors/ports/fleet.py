@@ -11,6 +11,7 @@ from actors.messages.records import DesiredSession
 from actors.messages.replies import ErrorBody, Reply, SessionStatus
 from actors.ports.clock import Clock
 from actors.ports.page import Browser
+from actors.ports.profiles import LocalProfile, SnapshotStore
 from actors.ports.storage import (
     EventPublisher,
     EventSink,
@@ -35,6 +36,8 @@ class SessionPorts:
     status: StatusBoard
     lease: LeaseStore
     heads: ProfileHeads
+    profile: LocalProfile
+    snapshots: SnapshotStore
     close: "Closer"
 
 

@@ -236,6 +236,7 @@ class Stack:
             "NATS_URL": located.nats_url,
             "RAY_ADDRESS": located.ray_address,
             "WHATSAPP_WEB_URL": located.whatsapp_web_url,
+            "WAFLEET_DIR": str(self._plan.state.absolute()),
             **located.ray_environment,
             **dict(self._plan.environment),
         }

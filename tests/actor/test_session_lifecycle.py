@@ -269,15 +269,6 @@ async def test_a_driver_that_died_without_a_word_is_found_by_the_probe(staged: S
     assert stage.browser.pages[0].calls.count("probe") == 1
 
 
-async def test_a_qr_in_place_of_the_login_means_logged_out(staged: Staged) -> None:
-    stage = await staged()
-    stage.browser.opens.append("qr")
-    stage.browser.page.lose_browser()
-    await stage.clock.advance(2)
-    assert await stage.ended() == Ended("logged_out", "login_lost")
-    assert stage.whatsapp.quarantined == 0
-
-
 async def test_facts_of_a_former_page_are_not_heard(staged: Staged) -> None:
     stage = await staged()
     old = stage.browser.page

@@ -23,6 +23,7 @@ from tests.gateway.building import make_desired, make_event, make_job, make_stat
 from tests.support.nats import NatsServer
 
 pytestmark = pytest.mark.nats
+KEY = bytes(32)
 
 
 def _spec(key: SessionKey, folder: Path) -> SessionSpec:
@@ -32,7 +33,7 @@ def _spec(key: SessionKey, folder: Path) -> SessionSpec:
 async def test_all_ports_of_a_session_work_on_one_connection_and_close_together(
     nats_server: NatsServer, bus: Bus, key: SessionKey, tmp_path: Path
 ) -> None:
-    factory: JetStreamPorts = pickle.loads(pickle.dumps(JetStreamPorts(nats_server.url)))  # noqa: S301 - our own bytes
+    factory: JetStreamPorts = pickle.loads(pickle.dumps(JetStreamPorts(nats_server.url, KEY)))  # noqa: S301 - our own bytes
     ports = await factory.connect(_spec(key, tmp_path))
     async with AsyncExitStack() as stack:
         stack.push_async_callback(ports.close)
@@ -60,7 +61,7 @@ async def test_the_supervisors_ports_see_all_sessions_and_hold_a_lease_of_their_
     nats_server: NatsServer, bus: Bus, key: SessionKey
 ) -> None:
     assert await JetStreamRegistry(bus).put_desired(make_desired(key), None) is not None
-    ports = await JetStreamPorts(nats_server.url).connect_fleet()
+    ports = await JetStreamPorts(nats_server.url, KEY).connect_fleet()
     async with AsyncExitStack() as stack:
         stack.push_async_callback(ports.close)
         assert make_desired(key) in await ports.registry.all_desired()
@@ -71,7 +72,7 @@ async def test_the_supervisors_ports_see_all_sessions_and_hold_a_lease_of_their_
 
 async def test_where_no_gateway_has_set_up_anything_connecting_is_unavailable(own_nats_server: NatsServer) -> None:
     with pytest.raises(Unavailable, match=r"nobody answers on .*KV_wa_sessions"):
-        await JetStreamPorts(own_nats_server.url).connect_fleet()
+        await JetStreamPorts(own_nats_server.url, KEY).connect_fleet()
 
 
 def test_handing_the_factory_on_imports_no_nats_and_connecting_no_aiohttp(own_nats_server: NatsServer) -> None:
@@ -81,9 +82,10 @@ from gateway.wiring import JetStreamPorts
 from actors.errors import Unavailable
 
 def loaded():
-    return [name for name in ("nats", "playwright", "ray", "aiohttp") if name in sys.modules]
+    heavy = ("nats", "playwright", "ray", "aiohttp", "cryptography", "zstandard")
+    return [name for name in heavy if name in sys.modules]
 
-factory = JetStreamPorts({own_nats_server.url!r})
+factory = JetStreamPorts({own_nats_server.url!r}, {KEY!r})
 print(loaded())
 try:
     asyncio.run(factory.connect_fleet())

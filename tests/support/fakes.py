@@ -37,6 +37,7 @@ from actors.ports import (
     SessionSpec,
     Vitals,
 )
+from tests.support.copies import FakeLocalProfile, MemorySnapshots
 from tests.support.memory import MemoryBoard, MemoryEvents, MemoryHeads, MemoryJobLog, MemoryLease, MemoryRecords
 
 START: Final = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -113,6 +114,9 @@ class FakeWhatsApp:
     """The profile's messages: full key to ack."""
     wid: str = "6281111111111@c.us"
     generation: str = "generation-1"
+    missing: bool = False
+    """Whether there is no profile on this machine."""
+    marked_linked: bool = False
     linked: bool = True
     quarantined: int = 0
     logouts: int = 0
@@ -339,11 +343,14 @@ class FakeBrowser:
         self.let_go += 1
 
     def generation(self) -> str:
+        if self.whatsapp.missing:
+            self.whatsapp.missing = False
+            self.whatsapp.generation += "+"
         return self.whatsapp.generation
 
     async def quarantine(self) -> None:
         self.whatsapp.quarantined += 1
-        self.whatsapp.generation += "+"
+        self.whatsapp.missing = True
 
 
 @dataclass
@@ -358,17 +365,20 @@ class FakePorts:
     board: MemoryBoard = field(default_factory=MemoryBoard)
     lease: MemoryLease = field(default_factory=MemoryLease)
     heads: MemoryHeads = field(default_factory=MemoryHeads)
+    snapshots: MemorySnapshots = field(default_factory=MemorySnapshots)
     browser: FakeBrowser = field(init=False)
+    profile: FakeLocalProfile = field(init=False)
     unreachable: bool = False
     closed: int = 0
 
     def __post_init__(self) -> None:
         self.browser = FakeBrowser(self.clock, self.whatsapp)
+        self.profile = FakeLocalProfile(self.whatsapp)
         self.events.clock = self.clock.now
 
     def all_down(self, *, down: bool) -> None:
         """Let NATS be away, or come back."""
-        for store in (self.jobs, self.records, self.events, self.board, self.lease, self.heads):
+        for store in (self.jobs, self.records, self.events, self.board, self.lease, self.heads, self.snapshots):
             store.down = down
 
     async def connect(self, spec: SessionSpec) -> SessionPorts:
@@ -383,6 +393,8 @@ class FakePorts:
             status=self.board,
             lease=self.lease,
             heads=self.heads,
+            profile=self.profile,
+            snapshots=self.snapshots,
             close=self._close,
         )
 

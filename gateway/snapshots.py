@@ -1,0 +1,127 @@
+"""Encrypted profile snapshots in the object store ``wa_profile_snapshots``: two slots a session, the older one reused.
+
+Names are ``<tenant>.<session>.<slot>``, chunks ``<tenant>.<session>.<epoch>-<id>``: what a crash left of an upload is
+found by that name and deleted with the next one. A slot is written by compare-and-set and its manifest carries the
+epoch, so an owner of old cannot replace what a newer one has written. Snapshots of an ended login go to
+``wa_profile_quarantine``, where everything ends by itself after 7 days. Imports objects.
+"""
+
+import asyncio
+import hashlib
+import secrets
+from collections.abc import AsyncIterator, Collection, Sequence
+from pathlib import Path
+from typing import IO, Final
+
+from pydantic import ValidationError
+
+from actors.core import profiles
+from actors.core.profiles import SLOTS, Held
+from actors.errors import SnapshotDamaged
+from actors.messages.ids import SessionKey
+from actors.messages.records import SnapshotManifest
+from actors.ports import StoredSnapshot
+from gateway.connection import Bus
+from gateway.objects import CHUNK_BYTES, ObjectStore, StoredObject
+from gateway.streams import RETIRED_SNAPSHOTS, SNAPSHOTS
+
+_TRIES: Final = 3
+"""Of a compare-and-set that somebody else won."""
+_MANIFEST: Final = "manifest"
+
+
+class JetStreamSnapshotStore:
+    """``actors.ports.SnapshotStore`` of one session. Every method raises ``Unavailable``."""
+
+    def __init__(self, bus: Bus, key: SessionKey) -> None:
+        self._objects: Final = ObjectStore(bus, SNAPSHOTS)
+        self._retired: Final = ObjectStore(bus, RETIRED_SNAPSHOTS)
+        self._prefix: Final = f"{key.tenant_id}.{key.session_id}"
+
+    async def stored(self) -> Sequence[StoredSnapshot]:
+        """List the snapshots, the newest first; what no manifest can be read of is left out."""
+        readable = {
+            found.revision: StoredSnapshot(slot, found.revision, manifest)
+            for slot, found in (await self._slots()).items()
+            if (manifest := _manifest(found))
+        }
+        held = [Held(one.slot, one.manifest.epoch, one.revision) for one in readable.values()]
+        return [readable[one.revision] for one in profiles.newest_first(held)]
+
+    async def store(self, content: Path, manifest: SnapshotManifest, *, bad: Collection[int] = ()) -> bool:
+        """Store a snapshot in the place of the older one; False if an owner of a higher epoch has written."""
+        metadata = {_MANIFEST: manifest.model_dump_json()}
+        for _ in range(_TRIES):
+            slots = await self._slots()
+            slot = profiles.slot_for(_held(slots), epoch=manifest.epoch, bad=bad)
+            if slot is None:
+                return False
+            old = slots.get(slot)
+            nuid = f"{self._prefix}.{manifest.epoch}-{secrets.token_hex(8)}"
+            done = await self._objects.put(
+                f"{self._prefix}.{slot}", nuid, _pieces(content), metadata, revision=old.revision if old else 0
+            )
+            if done:
+                await self._sweep(manifest.epoch)
+                return True
+        return False
+
+    async def fetch(self, snapshot: StoredSnapshot, target: Path) -> None:
+        """Bring a snapshot into a new file. Raises ``SnapshotDamaged`` if it is not what its manifest says."""
+        found = await self._objects.find(f"{self._prefix}.{snapshot.slot}")
+        if found is None or found.revision != snapshot.revision:
+            raise SnapshotDamaged("the snapshot was replaced while it was fetched")
+        digest, size = hashlib.sha256(), 0
+        with await asyncio.to_thread(target.open, "xb") as file:
+            async for chunk in self._objects.read(found):
+                size += len(chunk)
+                digest.update(chunk)
+                await asyncio.to_thread(file.write, chunk)
+        if (size, digest.hexdigest()) != (snapshot.manifest.size_bytes, snapshot.manifest.sha256):
+            raise SnapshotDamaged(
+                f"the store holds {size} bytes of the snapshot's {snapshot.manifest.size_bytes}, or other ones"
+            )
+
+    async def retire(self) -> None:
+        """Put the newest aside for 7 days and delete the rest: the login was ended."""
+        slots = await self._slots()
+        for number, one in enumerate(profiles.newest_first(_held(slots))):
+            found = slots[one.slot]
+            if number == 0:
+                # A name of its own: earlier logins may lie there still.
+                await self._retired.put(found.nuid, found.nuid, self._objects.read(found), found.metadata, revision=0)
+            await self._objects.delete(found)
+
+    async def _slots(self) -> dict[int, StoredObject]:
+        found = [await self._objects.find(f"{self._prefix}.{slot}") for slot in range(SLOTS)]
+        return {slot: one for slot, one in enumerate(found) if one is not None}
+
+    async def _sweep(self, epoch: int) -> None:
+        """Delete chunks of replaced snapshots and of uploads that were cut short; a newer owner's are not ours."""
+        named = {found.nuid for found in (await self._slots()).values()}
+        for nuid in await self._objects.chunk_names(self._prefix):
+            writer = nuid.removeprefix(f"{self._prefix}.").partition("-")[0]
+            if nuid not in named and writer.isdigit() and int(writer) <= epoch:
+                await self._objects.drop_chunks(nuid)
+
+
+def _held(slots: dict[int, StoredObject]) -> list[Held]:
+    """Describe the slots for a choice; one that cannot be read is as old as can be."""
+    return [
+        Held(slot, manifest.epoch if (manifest := _manifest(found)) else 0, found.revision)
+        for slot, found in slots.items()
+    ]
+
+
+def _manifest(found: StoredObject) -> SnapshotManifest | None:
+    try:
+        return SnapshotManifest.model_validate_json(found.metadata.get(_MANIFEST, ""))
+    except ValidationError:
+        return None
+
+
+async def _pieces(content: Path) -> AsyncIterator[bytes]:
+    file: IO[bytes] = await asyncio.to_thread(content.open, "rb")
+    with file:
+        while piece := await asyncio.to_thread(file.read, CHUNK_BYTES):
+            yield piece

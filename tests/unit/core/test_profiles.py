@@ -1,0 +1,100 @@
+"""Which copy of a profile is launched, what its head says, which snapshot makes room."""
+
+import pytest
+
+from actors.core import profiles
+from actors.core.facts import AccountBlocked, AckChanged, Linked, QrShown, Synced, Unlinked
+from actors.core.logins import LoginWatch
+from actors.core.profiles import Choice, Held, Source, choose, head_after, newest_first, slot_for, wants_snapshots
+from actors.core.signals import ProfileChosen
+from actors.messages.records import ProfileHead
+
+HEAD = ProfileHead(epoch=3, node="a", generation="g1", linked=True)
+NEVER_LINKED = HEAD.model_copy(update={"linked": False})
+
+
+@pytest.mark.parametrize(
+    ("local", "head", "snapshots", "distrust", "expected"),
+    [
+        (None, None, 2, None, Choice(Source.FRESH)),
+        ("g9", None, 2, None, Choice(Source.LOCAL)),
+        ("g1", HEAD, 2, None, Choice(Source.LOCAL)),
+        ("g0", HEAD, 1, None, Choice(Source.SNAPSHOT, "profile_restored")),
+        (None, HEAD, 1, None, Choice(Source.SNAPSHOT, "profile_restored")),
+        ("g1", HEAD, 1, "login_lost", Choice(Source.SNAPSHOT, "login_lost")),
+        ("g0", HEAD, 0, None, Choice(Source.LOCAL, "profile_outdated", renew=True)),
+        ("g1", HEAD, 0, "login_lost", Choice(Source.LOCAL, "login_lost")),
+        ("g2", HEAD, 0, "profile_damaged", Choice(Source.LOCAL, "profile_damaged", renew=True)),
+        (None, HEAD, 0, None, Choice(Source.FRESH, "profile_lost")),
+        (None, HEAD, 0, "snapshot_unreadable", Choice(Source.FRESH, "snapshot_unreadable")),
+        (None, NEVER_LINKED, 2, None, Choice(Source.FRESH)),
+        ("g0", NEVER_LINKED, 2, None, Choice(Source.FRESH)),
+        ("g1", NEVER_LINKED, 2, None, Choice(Source.LOCAL)),
+        ("g1", NEVER_LINKED, 2, "login_lost", Choice(Source.LOCAL)),
+    ],
+)
+def test_a_local_profile_counts_only_if_the_head_names_it(
+    local: str | None, head: ProfileHead | None, snapshots: int, distrust: str | None, expected: Choice
+) -> None:
+    assert choose(local, head, snapshots=snapshots, distrust=distrust) == expected
+
+
+def test_snapshots_are_looked_up_only_where_one_would_be_restored() -> None:
+    assert wants_snapshots("g0", HEAD, None)
+    assert wants_snapshots("g1", HEAD, "login_lost")
+    assert not wants_snapshots("g1", HEAD, None)
+    assert not wants_snapshots(None, None, None)
+    assert not wants_snapshots(None, NEVER_LINKED, None)
+
+
+def test_the_head_follows_the_login() -> None:
+    assert head_after(NEVER_LINKED, Synced("w", None), "g1") == HEAD
+    assert head_after(HEAD, Linked("w", None), "g2").generation == "g2"
+    ended = head_after(HEAD, Unlinked("device_removed"), "g2")
+    assert (ended.linked, ended.generation, ended.epoch) == (False, "g2", 3)
+    assert head_after(HEAD, AccountBlocked("banned"), "g2") == ended
+    assert head_after(HEAD, AccountBlocked("temp_banned"), "g1") == HEAD
+    for told in (QrShown("q", 1, 20), AckChanged(("m",), "c", 1)):
+        assert head_after(HEAD, told, "g2") == HEAD
+
+
+@pytest.mark.parametrize("reason", sorted(profiles.STORAGE_LOSSES))
+def test_after_a_loss_of_storage_the_head_keeps_naming_what_was_lost(reason: str) -> None:
+    assert head_after(HEAD, Unlinked(reason), "g2") == HEAD
+    assert profiles.is_storage_loss(Unlinked(reason))
+    assert not profiles.is_storage_loss(Unlinked("device_removed"))
+    assert not profiles.is_storage_loss(AccountBlocked(reason))
+
+
+def test_a_damaged_storage_is_told_from_a_lost_login_and_a_logout_from_both() -> None:
+    watch = LoginWatch(300)
+    assert watch.vanished(QrShown("q", 1, 20), 0) is None
+    watch.chosen(ProfileChosen(expects_login=True, reason=None))
+    assert watch.vanished(QrShown("q", 1, 20), 0) == "login_lost"
+    assert watch.vanished(Unlinked("login_lost"), 0) == "login_lost"
+    assert watch.vanished(Unlinked("0"), 0) == "profile_damaged"
+    assert watch.vanished(Unlinked("device_removed"), 0) is None
+    watch.left_ready(1_000)
+    watch.spend()
+    assert watch.vanished(Unlinked("0"), 0) is None
+
+
+def test_the_newest_snapshot_is_the_one_of_the_highest_epoch() -> None:
+    old, late, new = Held(0, 5, 10), Held(1, 5, 12), Held(0, 6, 11)
+    assert newest_first([old, late]) == [late, old]
+    assert newest_first([late, new]) == [new, late]
+
+
+def test_a_new_snapshot_takes_an_empty_slot_then_a_bad_one_then_the_oldest() -> None:
+    first, second = Held(0, 5, 10), Held(1, 5, 12)
+    assert slot_for([], epoch=5) == 0
+    assert slot_for([first], epoch=5) == 1
+    assert slot_for([second], epoch=5) == 0
+    assert slot_for([second, first], epoch=5) == 0
+    assert slot_for([second, first], epoch=6, bad={12}) == 1
+    assert slot_for([second, first], epoch=6, bad={10, 12}) == 0
+
+
+def test_an_older_epoch_writes_nothing() -> None:
+    assert slot_for([Held(0, 6, 10)], epoch=5) is None
+    assert slot_for([Held(0, 6, 10), Held(1, 4, 9)], epoch=5) is None
