@@ -9,7 +9,7 @@ import logging
 from collections import OrderedDict, deque
 from typing import Final
 
-from actors.core.attempts import acknowledged
+from actors.core.attempts import ACK_SENT, acknowledged
 from actors.core.facts import AckChanged
 from actors.deadlines import cancel
 from actors.errors import WafleetError
@@ -45,6 +45,7 @@ class AckBook:
         self._jobs: OrderedDict[str, str] = OrderedDict()
         self._in_flight: str | None = None
         self._held: list[AckChanged] = []
+        self._acked = asyncio.Event()
         self._raises: deque[tuple[str, int]] = deque(maxlen=_MAX_RAISES)
         self._stirred = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -60,11 +61,15 @@ class AckBook:
 
     def sending(self, message_id: str, job_id: str) -> None:
         """Note that a message is in flight."""
-        self._in_flight = message_id
+        self._in_flight, self._acked = message_id, asyncio.Event()
         self._jobs[message_id] = job_id
         self._jobs.move_to_end(message_id)
         if len(self._jobs) > _MAX_MESSAGES:
             self._jobs.popitem(last=False)
+
+    async def acked(self) -> None:
+        """Wait until the page tells that WhatsApp's server has the message in flight."""
+        await self._acked.wait()
 
     def settled(self) -> None:
         """Note that the outcome of the message in flight is stored, or that it is no longer in flight."""
@@ -77,6 +82,8 @@ class AckBook:
         if self._in_flight in fact.message_ids:
             # At most one per ack level and page load, so the list stays short.
             self._held.append(fact)
+            if fact.ack >= ACK_SENT:
+                self._acked.set()
             return
         for message_id in fact.message_ids:
             job_id = self._jobs.get(message_id)

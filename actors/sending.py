@@ -7,9 +7,9 @@ says how to go on. One job at a time; ending its handling (``abort``) is as safe
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from actors.acks import AckBook
 from actors.config import SessionConfig
@@ -35,6 +35,8 @@ from actors.ports import Chat, Clock, Found, Page, Prepared, Revised, Sent
 
 _ACK_POLL_S: Final = 1.0
 """How often the page is asked for the ack of a message it did not report as sent."""
+_RETURN_GRACE_S: Final = 2.0
+"""How long a call may take to return after the server's ack: it does so at once, or never."""
 
 
 @dataclass(slots=True)
@@ -211,7 +213,9 @@ class Sender:
         give_up_at = self._clock.monotonic() + timeout_s
         work.called = True
         try:
-            sent = await page.send(prepared, chat, attempt.full_key, timeout_s=timeout_s)
+            sent = await self._returned(
+                page.send(prepared, chat, attempt.full_key, timeout_s=timeout_s), attempt.full_key
+            )
         except PageUnresponsive:
             # Silent for this call only, or altogether? The lookup tells, and raises in the second case.
             return await self._conclude(work, written, await self._look_up(work, attempt))
@@ -224,6 +228,23 @@ class Sender:
             await self._clock.sleep(_ACK_POLL_S)
             found = await self._look_up(work, attempt)
         return await self._conclude(work, written, found)
+
+    async def _returned(self, calling: Coroutine[Any, Any, Sent], full_key: str) -> Sent:
+        """Await the call, but not for long once the server's ack came by itself.
+
+        wa-js 4.6 never returns from a file that is sent again under an id the page holds: it waits for the message to
+        appear, which it did long ago. Its 120 s would hold the whole queue.
+        """
+        call, acked = asyncio.create_task(calling), asyncio.create_task(self._acks.acked())
+        try:
+            await asyncio.wait({call, acked}, return_when=asyncio.FIRST_COMPLETED)
+            if not call.done():
+                grace = asyncio.create_task(self._clock.sleep(_RETURN_GRACE_S))
+                await asyncio.wait({call, grace}, return_when=asyncio.FIRST_COMPLETED)
+                await cancel(grace)
+            return call.result() if call.done() else Sent(full_key, attempts.ACK_SENT)
+        finally:
+            await cancel(call, acked)
 
     async def _conclude(self, work: _Work, written: Revised[JobRecord], found: Found | None) -> Fate:
         """Take what the page knows of a message after its call; without an ack it is in doubt."""

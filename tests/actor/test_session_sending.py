@@ -132,6 +132,20 @@ async def test_a_message_without_an_ack_is_asked_for_and_found_sent(staged: Stag
     assert len(stage.record(job).attempts) == 1
 
 
+async def test_a_call_that_does_not_return_after_the_servers_ack_does_not_hold_the_queue(staged: Staged) -> None:
+    """Found by `make chaos` (seed 2): wa-js never returns from a file that is sent again under its id."""
+    stage = await staged()
+    stage.browser.plan("hang_acked")
+    first, second = await stage.submit(2)
+    await stage.clock.advance(1)
+    assert stage.record(first).status == "sending"
+    await stage.clock.advance(2)
+    assert [stage.record(job).status for job in (first, second)] == ["sent", "sent"]
+    assert stage.whatsapp.accepted == ids([first, second])
+    assert stage.browser.page.calls.count("reload") == 0
+    assert [event.event for event in stage.ports.events.published if event.event == "message.ack"] == ["message.ack"]
+
+
 async def test_a_message_that_is_never_acknowledged_ends_unconfirmed(staged: Staged) -> None:
     stage = await staged(max_send_attempts=2)
     stage.browser.plan("pending", "pending")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
 
-from actors.core.facts import BrowserEnded, Fact, Linked, PageEnded, QrShown, Synced
+from actors.core.facts import AckChanged, BrowserEnded, Fact, Linked, PageEnded, QrShown, Synced
 from actors.errors import (
     BrowserGone,
     BrowserLaunchFailed,
@@ -99,7 +99,7 @@ class FakeClock:
 
 SendAct = Literal[
     "ok", "crash", "crash_accepted", "gone", "gone_accepted", "timeout", "timeout_accepted", "timeout_stored",
-    "refused", "pending", "failed", "no_recipient", "hang",
+    "refused", "pending", "failed", "no_recipient", "hang", "hang_acked",
 ]  # fmt: skip
 OpenAct = Literal["ready", "linked", "qr", "silent", "fail", "hang"]
 
@@ -231,8 +231,8 @@ class FakePage:
         if act in {"timeout", "timeout_accepted", "timeout_stored"}:
             await self._clock.sleep(timeout_s)
             raise PageUnresponsive("send did not answer")
-        if act == "hang":
-            await asyncio.get_running_loop().create_future()
+        if act in {"hang", "hang_acked"}:
+            await self._hang(act, full_key)
         if act == "refused":
             whatsapp.stored[full_key] = -1
             return Sent(full_key, -1, "ERROR_UNKNOWN")
@@ -243,6 +243,12 @@ class FakePage:
             raise SendFailed("wa-js refused the message")
         whatsapp.accept(full_key)
         return Sent(full_key, 1)
+
+    async def _hang(self, act: SendAct, full_key: str) -> None:
+        if act == "hang_acked":
+            self.whatsapp.accept(full_key)
+            self.tell(AckChanged((full_key,), full_key.split("_")[1], 1))
+        await asyncio.get_running_loop().create_future()
 
     async def lookup(self, full_key: str, bare_id: str, address: str) -> Found | None:
         await self._answer("lookup")

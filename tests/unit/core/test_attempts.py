@@ -81,7 +81,7 @@ def test_a_job_of_unknown_fate_is_never_called_expired(ack: int | None, page: in
 
 
 def test_a_job_whose_message_is_known_not_to_have_left_is_refused_as_if_it_had_no_attempt() -> None:
-    """Found by `make chaos` (seed 1): a killed browser and an expiry during the reconnect left a doubt without cause."""
+    """Found by `make chaos` (seed 1): an expiry during a reconnect left a doubt without cause."""
     assert after(None, refusal=REFUSAL, epoch=2, page=2) == REFUSAL
     assert after(None, refusal=REFUSAL, epoch=1, page=3) == REFUSAL
 
