@@ -39,6 +39,10 @@ _GCS_TIMEOUT_S: Final = 15.0
 """The first creation exports the actor's class as well: 1 s on a quiet machine."""
 _LAST_BREATH_S: Final = 6.0
 """Ray forces the end of a killed worker that does not react after 5 s (seen with a SIGSTOPped one: 5.02 s)."""
+_KILL_OURSELVES_AFTER_S: Final = 0.5
+"""A worker that reacts is gone by then. Ray (2.60) was seen to leave a SIGSTOPped one with a browser alone for good."""
+_WORKER_TITLE: Final = "ray::"
+"""What the command line of every worker begins with."""
 _POLL_S: Final = 0.05
 _REACH_TIMEOUT_S: Final = 3.0
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -88,12 +92,14 @@ class RaySession:
         await _in_thread(partial(ray.kill, self._actor, no_restart=True))
         pid, node = int(known.get("Pid") or 0), (known.get("Address") or {}).get("NodeID")
         if pid and node == ray.get_runtime_context().get_node_id():
-            await self._see_it_gone(pid, deadline)
+            await self._see_it_gone(pid, deadline, force=known.get("State") != "DEAD")
         elif pid and known.get("State") != "DEAD":
             # On another node nobody here can see the pid: wait as long as Ray may take to force its end.
             await self._clock.sleep(min(timeout_s, _LAST_BREATH_S))
 
-    async def _see_it_gone(self, pid: int, deadline: float) -> None:
+    async def _see_it_gone(self, pid: int, deadline: float, *, force: bool) -> None:
+        """Wait for the end of a process; one that was alive just now is killed if it does not end by itself."""
+        force_at = self._clock.monotonic() + _KILL_OURSELVES_AFTER_S
         try:
             process = psutil.Process(pid)
             while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
@@ -102,6 +108,8 @@ class RaySession:
                         f"process {pid} of {actor_name(self._key)} is still there after ray.kill; kill it by hand",
                         {"pid": pid},
                     )
+                if force and self._clock.monotonic() >= force_at and _is_worker(process):
+                    process.kill()
                 await self._clock.sleep(_POLL_S)
         except psutil.NoSuchProcess:
             return
@@ -339,6 +347,10 @@ async def _in_thread(call: Callable[..., T], *args: Any) -> T:
         raise Unavailable(f"Ray's GCS did not answer within {_GCS_TIMEOUT_S:g} s; is the head node up?") from error
     except RayError as error:
         raise Unavailable(f"Ray's GCS answered: {_first_line(error)}") from error
+
+
+def _is_worker(process: psutil.Process) -> bool:
+    return any(word.startswith(_WORKER_TITLE) for word in process.cmdline()[:1])
 
 
 def _first_line(error: BaseException) -> str:

@@ -133,11 +133,14 @@ class LeaseConfig(Message):
     """Times of a session's lease (DESIGN 7 "Lease"); T0 is just before the last good renewal was sent."""
 
     ttl_s: float = Field(default=15.0, gt=0)
-    renew_every_s: float = Field(default=5.0, gt=0)
+    renew_every_s: float = Field(default=2.0, gt=0)
+    """NATS may be away for ``send_until_s`` less this before browsers close (5,000 sessions: 2,500 writes/s)."""
     send_until_s: float = Field(default=8.0, gt=0)
     """No send begins after T0 plus this; the browser is closed then."""
     kill_after_s: float = Field(default=11.0, gt=0)
     """The browser's tree is killed at T0 plus this."""
+    fuse_s: float = Field(default=12.0, gt=0)
+    """The page ends by itself at T0 plus this, also where its owner is frozen."""
 
 
 class QueueConfig(Message):

@@ -26,6 +26,7 @@ class Errands:
         *,
         jobs: JobLog,
         keeper: PageKeeper,
+        arm_fuse: Callable[[], Coroutine[Any, Any, None]],
         clock: Clock,
         probe_timeout_s: float,
         tell: Callable[[SessionInput], None],
@@ -34,6 +35,7 @@ class Errands:
     ) -> None:
         self._jobs = jobs
         self._keeper = keeper
+        self._arm_fuse = arm_fuse
         self._clock = clock
         self._probe_timeout_s = probe_timeout_s
         self._tell = tell
@@ -41,6 +43,7 @@ class Errands:
         self._log = log
         self._tasks: set[asyncio.Task[None]] = set()
         self._probing = False
+        self._arming = False
 
     def send(self, errand: Coroutine[Any, Any, None]) -> None:
         """Let an errand run; a bug in it is logged and told."""
@@ -58,6 +61,12 @@ class Errands:
         if page and not self._probing:
             self._probing = True
             self.send(self._probe(page))
+
+    def arm(self) -> None:
+        """Move the fuse of the page on, unless that is under way."""
+        if not self._arming:
+            self._arming = True
+            self.send(self._arm(self._keeper.page))
 
     async def close(self) -> None:
         """End all errands."""
@@ -90,6 +99,16 @@ class Errands:
             self._probing = False
         if number == self._keeper.page_number:
             self._tell(found)
+
+    async def _arm(self, page: Page | None) -> None:
+        number = self._keeper.page_number
+        try:
+            await within(self._clock, self._probe_timeout_s, self._arm_fuse())
+        except (PageUnresponsive, TimeoutError):
+            if page is self._keeper.page and number == self._keeper.page_number:
+                self._tell(signals.PageSilent("probe_timeout"))
+        finally:
+            self._arming = False
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
 from actors.config import LeaseConfig, SessionConfig
+from actors.core.deaths import DeathRegister
 from actors.core.fleet import FleetCore
 from actors.core.fleet_actions import (
     WITH_ACTOR,
@@ -84,6 +85,7 @@ class FleetKeeper:
         self._heartbeat_timeout_s = heartbeat_timeout_s
         self._may_act = may_act
         self._desk = StatusDesk(registry, clock)
+        self._deaths = DeathRegister()
         self._written: dict[SessionKey, DesiredSession] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._list_at = clock.monotonic()
@@ -115,6 +117,7 @@ class FleetKeeper:
         if not self._may_act():
             return
         observed = Observed(statuses, living, self._nodes)
+        self._deaths.keep_only(desired)
         self._carry_out(self._core.reconcile(desired.values(), observed, self._clock.monotonic()), desired)
         self._ask_for_slots()
 
@@ -197,7 +200,7 @@ class FleetKeeper:
     # --- actions --------------------------------------------------------------------------------------------------
 
     async def _create(self, key: SessionKey, desired: DesiredSession) -> None:
-        spec = SessionSpec(desired, self._session_config, self._lease_config)
+        spec = SessionSpec(desired, self._session_config, self._lease_config, self._deaths.dead_owners(key))
         made = await self._attempt(key, self._host.create(spec), Died("start_failed"))
         now = self._clock.monotonic()
         if isinstance(made, Died):
@@ -215,6 +218,7 @@ class FleetKeeper:
             self._core.lost(key)
             self.look_again()
         else:
+            self.handles[key] = handle
             state = await self._state(key, handle)
             _log.info("[Session:%s] adopted, %s", key, state or "silent")
             self._core.adopted(key, desired, state, self._clock.monotonic())
@@ -233,6 +237,7 @@ class FleetKeeper:
         if self.handles.get(key) is not handle:
             return
         del self.handles[key]
+        self._deaths.ended(key)
         now = self._clock.monotonic()
         if isinstance(fate, Ended):
             _log.info("[Session:%s] ended: %s (%s)", key, fate.state, fate.reason)
@@ -246,6 +251,8 @@ class FleetKeeper:
         heartbeat = await self._attempt(key, handle.heartbeat(self._heartbeat_timeout_s), None)
         if heartbeat is None:
             return None
+        if self.handles.get(key) is handle:
+            self._deaths.alive(key, heartbeat.owner_id, holds_lease=heartbeat.epoch > 0)
         # No epoch yet: it waits for its lease, maybe long, and starts no browser meanwhile.
         return heartbeat.state if heartbeat.epoch else "waiting"
 

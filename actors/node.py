@@ -29,6 +29,13 @@ def identity() -> str:
     return f"{name()}/{_boot()}.{_pid_namespace()}"
 
 
+def process_started() -> float:
+    """Return when this process started, in seconds since 1970: a pid alone may be another's later."""
+    import psutil  # noqa: PLC0415 - late: a session imports it only once it has a browser
+
+    return psutil.Process().create_time()
+
+
 def sessions_path(default: Path) -> Path:
     """Return where this node keeps profiles: ``WHATSAPP_SESSION_PATH`` as `ray start` saw it, else the fleet's path.
 

@@ -56,6 +56,7 @@ class PageKeeper:
         abort_job: JobAborter,
         cancel_jobs: Callable[[], Awaitable[None]],
         end: Callable[[signals.End], Awaitable[None]],
+        before_open: Callable[[], Awaitable[None]],
         on_opened: Callable[[Page], None],
         tell: Callable[[SessionInput], None],
         log: logging.LoggerAdapter[logging.Logger],
@@ -70,6 +71,7 @@ class PageKeeper:
             abort_job: Ends the handling of a job before its page goes.
             cancel_jobs: Ends every job of the log as cancelled.
             end: Ends the actor.
+            before_open: Awaited before each launch.
             on_opened: Told of every new browser.
             tell: Takes facts and failures.
             log: Where trouble is written.
@@ -81,6 +83,7 @@ class PageKeeper:
         self._abort_job = abort_job
         self._cancel_jobs = cancel_jobs
         self._end = end
+        self._before_open = before_open
         self._on_opened = on_opened
         self._tell = tell
         self._log = log
@@ -180,6 +183,7 @@ class PageKeeper:
         life = self._life = self._life + 1
         try:
             self._tell(await self._profiles.prepare(self.epoch, distrust))
+            await self._before_open()
             self.page = await self._browser.open(self._request, lambda fact: self._hear(fact, life))
         except (PageFailure, Unavailable) as exc:
             self._log.warning("Browser not opened: %s", exc)

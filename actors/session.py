@@ -65,6 +65,7 @@ class SessionActor:
         self._log = SessionLog(logging.getLogger("wafleet.session"), {"key": str(spec.key)})
         # Jitter only; nothing secret comes from it.
         self._random = Random(secrets.randbits(64))  # noqa: S311
+        self._owner_id = secrets.token_hex(16)
         self._core = SessionCore(spec.desired, spec.config, self._random)
         self._view = SessionView(spec.key, self._core, node=node.name(), since=spec.desired.changed_at)
         self._inbox = Inbox()
@@ -98,7 +99,8 @@ class SessionActor:
 
     async def heartbeat(self) -> Heartbeat:
         """Give a sign of life."""
-        return Heartbeat(self._view.state.value, os.getpid(), self._view.node, self._view.epoch)
+        view = self._view
+        return Heartbeat(view.state.value, os.getpid(), view.node, view.epoch, self._owner_id)
 
     async def drain(self) -> None:
         """Finish the send in flight, close, release the lease; returns when all of it is done."""
@@ -156,6 +158,7 @@ class SessionActor:
             ports,
             core=self._core,
             node=self._view.node,
+            owner_id=self._owner_id,
             random=self._random,
             log=self._log,
             tell=self._hear,

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from random import Random
@@ -16,7 +15,7 @@ from actors.errands import Errands
 from actors.job_ledger import JobLedger
 from actors.lease_keeper import LeaseKeeper
 from actors.messages.records import LeaseRecord
-from actors.node import identity
+from actors.node import identity, process_started
 from actors.outbox import Outbox
 from actors.page_keeper import PageKeeper
 from actors.ports import OpenRequest, SessionPorts, SessionSpec
@@ -45,6 +44,7 @@ def assemble(
     *,
     core: SessionCore,
     node: str,
+    owner_id: str,
     random: Random,
     log: logging.LoggerAdapter[logging.Logger],
     tell: Callable[[SessionInput], None],
@@ -59,6 +59,7 @@ def assemble(
         ports: Its way out.
         core: Decides.
         node: Name of this machine.
+        owner_id: What the lease names this owner by.
         random: Where jitter comes from.
         log: Takes every part's lines.
         tell: Takes inputs for the core.
@@ -68,6 +69,7 @@ def assemble(
     """
     keeper: PageKeeper
     sender: Sender
+    errands: Errands
     clock, config = ports.clock, spec.config
     outbox = Outbox(
         spec.key,
@@ -81,13 +83,20 @@ def assemble(
     acks = AckBook(spec.key, outbox=outbox, records=ports.records, clock=clock, log=log)
     ledger = JobLedger(ports.jobs, ports.records, outbox, clock, log)
     record = LeaseRecord(
-        owner_id=secrets.token_hex(16), node=identity(), pid=os.getpid(), actor_name=f"session:{spec.key}"
+        owner_id=owner_id,
+        node=identity(),
+        pid=os.getpid(),
+        started=process_started(),
+        actor_name=f"session:{spec.key}",
     )
     lease = LeaseKeeper(
         ports.lease,
         record,
         config=spec.lease,
         clock=clock,
+        dead_owners=spec.dead_owners,
+        inherit=ports.browser.inherit,
+        on_renewed=lambda: errands.arm(),  # noqa: PLW0108 - made below
         on_overdue=lease_overdue,
         on_ended=lambda: keeper.kill(),  # noqa: PLW0108 - made below
         log=log,
@@ -106,13 +115,14 @@ def assemble(
         log=log,
     )
     keeper = PageKeeper(
-        OpenRequest(spec.key, spec.desired.proxy),
+        OpenRequest(spec.key, spec.desired.proxy, lease.fuse_left_s, lease.note_processes),
         browser=ports.browser,
         profiles=profiles,
         clock=clock,
         abort_job=lambda grace_s: sender.abort(grace_s),  # noqa: PLW0108 - made below
         cancel_jobs=ledger.cancel_all,
         end=end,
+        before_open=lease.forget_processes,
         on_opened=lambda page: lease.note_processes(page.processes),
         tell=tell,
         log=log,
@@ -122,6 +132,7 @@ def assemble(
     errands = Errands(
         jobs=ports.jobs,
         keeper=keeper,
+        arm_fuse=lambda: ports.browser.arm_fuse(lease.fuse_left_s()),
         clock=clock,
         probe_timeout_s=config.probe_timeout_s,
         tell=tell,

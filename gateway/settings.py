@@ -117,11 +117,11 @@ class Settings(BaseSettings):
     def lease_config(self) -> LeaseConfig:
         """Build the times of the leases. Raises ``InvalidSettings``."""
         lease = _build(LeaseConfig, "WAFLEET_LEASE", self.wafleet_lease)
-        if not lease.renew_every_s < lease.send_until_s < lease.kill_after_s < lease.ttl_s:
+        times = (lease.renew_every_s, lease.send_until_s, lease.kill_after_s, lease.fuse_s, lease.ttl_s)
+        if list(times) != sorted(set(times)):
             raise InvalidSettings(
-                "WAFLEET_LEASE: expected renew_every_s < send_until_s < kill_after_s < ttl_s, so that an owner ends "
-                f"before its lease does, got {lease.renew_every_s:g}, {lease.send_until_s:g}, {lease.kill_after_s:g}, "
-                f"{lease.ttl_s:g}"
+                "WAFLEET_LEASE: expected renew_every_s < send_until_s < kill_after_s < fuse_s < ttl_s, so that an "
+                f"owner ends before its lease does, got {', '.join(f'{each:g}' for each in times)}"
             )
         return lease
 

@@ -3,18 +3,21 @@
 Importing it imports no playwright: that waits until a browser opens.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
+from actors.browser import process
 from actors.browser.driver import DriverShare
+from actors.browser.fuse import Fuse
 from actors.browser.keys import SentKeys
 from actors.browser.launching import end_processes, launch
 from actors.browser.page import WhatsAppPage
 from actors.browser.profile import Profile
 from actors.config import SessionConfig
 from actors.core.facts import Fact
-from actors.errors import BrowserLaunchFailed
+from actors.errors import BrowserLaunchFailed, ProfileInUse
 from actors.messages.ids import SessionKey
+from actors.messages.records import LeaseRecord
 from actors.ports import OpenRequest
 
 
@@ -28,6 +31,26 @@ class ChromiumBrowser:
         """For those that copy it."""
         self._sent_keys = SentKeys()
         self._share = DriverShare()
+        self._page: WhatsAppPage | None = None
+
+    @asynccontextmanager
+    async def inherit(self, former: LeaseRecord) -> AsyncIterator[bool]:
+        """Hold the profile of an owner that died on this machine, with nothing of it left running.
+
+        What is left of its browser gets a moment to end, then it is killed. Yields False where that is not certain.
+        """
+        if process.alive([(former.pid, former.started)]):
+            yield False
+            return
+        try:
+            await self._profile.hold(former.browser_pids)
+        except (ProfileInUse, OSError):
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            self._profile.release()
 
     async def open(self, request: OpenRequest, on_fact: Callable[[Fact], None]) -> WhatsAppPage:
         """Launch, inject, load and check. Facts come to ``on_fact`` on the event loop, none after ``close``.
@@ -54,13 +77,16 @@ class ChromiumBrowser:
             await end_processes(self._profile)
             self._profile.release()
             raise
-        page = WhatsAppPage(
+        if request.on_launched:
+            request.on_launched(process.tree(running.process[0]))
+        page = self._page = WhatsAppPage(
             running,
             driver,
             share=self._share,
             profile=self._profile,
             sent_keys=self._sent_keys,
             config=self._config,
+            fuse=Fuse(request.fuse_left_s) if request.fuse_left_s else None,
             on_fact=on_fact,
         )
         try:
@@ -74,6 +100,15 @@ class ChromiumBrowser:
     async def close(self) -> None:
         """Let the driver go, which waits for the next browser; the last page is closed. May be called twice."""
         await self._share.give_back()
+
+    async def arm_fuse(self, left_s: float) -> None:
+        """Let the page that is open, or opening, end by itself after this time and no sooner.
+
+        Raises:
+            PageUnresponsive: It does not answer.
+        """
+        if self._page:
+            await self._page.arm_fuse(left_s)
 
     def generation(self) -> str:
         """Return the random id of the profile's content; makes profile and id where there is none.

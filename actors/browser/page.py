@@ -15,6 +15,7 @@ from actors.browser import chats, process
 from actors.browser.calls import OperationFailed, PageCalls
 from actors.browser.driver import Driver, DriverShare
 from actors.browser.facts import FactStream
+from actors.browser.fuse import BLANK, Fuse
 from actors.browser.injection import BINDING, REQUIRED_NAMES
 from actors.browser.keys import SentKeys
 from actors.browser.launching import Running, grant_storage
@@ -51,6 +52,7 @@ class WhatsAppPage:
         profile: Profile,
         sent_keys: SentKeys,
         config: SessionConfig,
+        fuse: Fuse | None,
         on_fact: Callable[[Fact], None],
     ) -> None:
         self._context = running.context
@@ -62,6 +64,7 @@ class WhatsAppPage:
         self._sent_keys = sent_keys
         self._config = config
         self._browser = config.browser
+        self._fuse = fuse
         self._facts = FactStream(on_fact)
         self._observer = PageObserver(qr_ttl_s=self._browser.qr_ttl_s, code_ttl_s=self._browser.code_ttl_s)
         self._media = MediaDesk(profile, self._browser.media)
@@ -140,6 +143,8 @@ class WhatsAppPage:
         page.on("crash", lambda _: self._page_ended(lifeline, "the renderer crashed"))
         page.on("close", lambda _: self._page_closed(lifeline))
         self._injected.clear()
+        if self._fuse:
+            await self._fuse.lay(page, lifeline, self._browser.call_timeout_s)
         timeout_s = self._browser.launch_timeout_s
         await lifeline.call("open the page", self._goto(page, timeout_s), timeout_s)
         # All processes are there now, and the page needs most of a second yet: nobody waits for this.
@@ -305,6 +310,20 @@ class WhatsAppPage:
         """Make a round trip through the page."""
         seen = await self._calls.ask("vitals", timeout_s=self._config.probe_timeout_s)
         return Vitals(seen["ready"], seen["state"] or "", seen["mode"] or "", seen["traffic"])
+
+    async def arm_fuse(self, left_s: float) -> None:
+        """Let the page end by itself after this time and no sooner.
+
+        Raises:
+            PageUnresponsive: It does not answer.
+        """
+        calls = self._calls
+        if self._fuse is None or calls.lifeline.failure is not None:
+            return
+        timeout_s = self._config.probe_timeout_s
+        armed = await self._fuse.arm(calls.page, calls.lifeline, left_s=left_s, timeout_s=timeout_s)
+        if not armed and self._observer.load is not None and calls.page.url == BLANK:
+            self._page_ended(calls.lifeline, "its fuse ended it")
 
     async def screenshot(self) -> bytes:
         """Take a PNG."""

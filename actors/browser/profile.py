@@ -74,8 +74,11 @@ class Profile:
             self.release()
             raise
 
-    async def hold(self) -> None:
+    async def hold(self, known: Sequence[ProcessId] = ()) -> None:
         """Take the profile without making one: lock it and see the last browser's processes gone.
+
+        Args:
+            known: Processes of that browser by another's word.
 
         Raises:
             ProfileInUse: Another live process holds it, or the last browser's processes cannot be ended.
@@ -84,7 +87,7 @@ class Profile:
             raise ProfileInUse(f"the profile of {self.key} is in use by this process; close its page first")
         self._take_lock()
         try:
-            await self._end_old_tree()
+            await self._end_old_tree(known)
         except BaseException:
             self.release()
             raise
@@ -118,11 +121,12 @@ class Profile:
             ) from exc
         self._lock = lock
 
-    async def _end_old_tree(self) -> None:
+    async def _end_old_tree(self, known: Sequence[ProcessId] = ()) -> None:
         """Wait for, then kill, processes of a browser whose owner died: we hold the lock, so they are orphans."""
-        if not (self.folder / "owner.json").exists():
+        if not known and not (self.folder / "owner.json").exists():
             return
-        old = sorted({*self._recorded(), *await asyncio.to_thread(process.users_of_profile, self.browser_folder)})
+        users = await asyncio.to_thread(process.users_of_profile, self.browser_folder)
+        old = sorted({*known, *self._recorded(), *users})
         left = await process.wait_gone(process.alive(old), _OLD_TREE_TIMEOUT_S)
         process.kill(left)
         left = await process.wait_gone(left, _KILLED_TIMEOUT_S)

@@ -37,6 +37,8 @@ COMES_BACK: Final = frozenset({
     "stopped", "drained", "shutdown", "lease_lost", "lease_held", "unavailable", "internal_error",
 })  # fmt: skip
 """Reasons of an end that nobody wished for, where the session is desired to run: a person's stop is in ``desired``."""
+_NO_FAULT: Final = frozenset({"lease_lost", "lease_held", "unavailable"})
+"""Those among them that tell of NATS, not of the session: they take seconds each and spend no budget."""
 _WISH_OF: Final = {"running": Wish.RUN, "stopped": Wish.STOP, "logged_out": Wish.LOG_OUT}
 _NEVER: Final = float("inf")
 
@@ -56,6 +58,8 @@ class _Watched:
     ordered: bool = False
     """A person waits for this start."""
     restarting: bool = False
+    braked: bool = False
+    """This restart counts in the fleet's budget."""
     slot_until: float = 0.0
     next_beat: float = 0.0
     beating: bool = False
@@ -74,7 +78,7 @@ class _Watched:
 
     def begin_again(self, now: float) -> None:
         """Forget all that went wrong: a person wants it."""
-        self.phase, self.due, self.restarting = Phase.PENDING, now, False
+        self.phase, self.due, self.restarting, self.braked = Phase.PENDING, now, False, False
         self.budget.refill()
 
 
@@ -184,7 +188,7 @@ class FleetCore:
         watched.phase, watched.missed, watched.beating = Phase.LIVING, 0, False
         watched.slot_until, watched.next_beat = now + START_SLOT_S, now + STARTING_BEAT_S
         self._gate.found_room()
-        if watched.restarting:
+        if watched.braked:
             self._gate.restarted(now)
 
     def no_slot(self, key: SessionKey, now: float) -> None:
@@ -214,16 +218,19 @@ class FleetCore:
     def died(self, key: SessionKey, reason: str, now: float) -> Sequence[Action]:
         """Note that an actor is gone without a word, or could not be created."""
         watched = self._watched[key]
-        if watched.phase is Phase.CREATING and watched.restarting:
+        if watched.phase is Phase.CREATING and watched.braked:
             self._gate.restarted(now)
         if watched.wish is Wish.STOP:
             watched.phase = Phase.ENDED
             return (Announce(key, State.STOPPED, None),)
-        if not watched.budget.try_restart(now):
+        watched.braked = reason not in _NO_FAULT
+        if watched.braked and not watched.budget.try_restart(now):
             watched.phase = Phase.ENDED
             return (Announce(key, State.FAILED, "restart_intensity"),)
         watched.phase, watched.restarting = Phase.PENDING, True
-        watched.due = now + self._policy.delay(watched.budget.spent(now), self._random)
+        # The first time at once: most deaths have nothing to do with what comes next.
+        waits = watched.budget.spent(now) - 1 if watched.braked else 1
+        watched.due = now + self._policy.delay(waits, self._random) if waits else now
         return (Announce(key, State.RECONNECTING, reason),)
 
     def kill_failed(self, key: SessionKey, now: float) -> None:
@@ -347,20 +354,18 @@ class FleetCore:
         """Hand out starts: orders of people first, then the recently active."""
         this.due.sort(key=lambda due: self._precedence(due[0], this))
         starting = sum(1 for watched in self._watched.values() if watched.holds_slot(this.now))
-        restarting = sum(
-            1 for watched in self._watched.values() if watched.phase is Phase.CREATING and watched.restarting
-        )
+        restarting = sum(1 for watched in self._watched.values() if watched.phase is Phase.CREATING and watched.braked)
         for key, desired in this.due:
             watched = self._watched[key]
             if not self._gate.admits(
-                starting=starting, restarting=restarting, nodes=nodes, is_restart=watched.restarting, now=this.now
+                starting=starting, restarting=restarting, nodes=nodes, is_restart=watched.braked, now=this.now
             ):
                 continue
             watched.phase, watched.slot_until, watched.ordered = Phase.CREATING, _NEVER, False
             watched.wish = _WISH_OF[desired.target]
             watched.revision = desired.revision_of_start
             self._gate.begun(this.now)
-            starting, restarting = starting + 1, restarting + int(watched.restarting)
+            starting, restarting = starting + 1, restarting + int(watched.braked)
             this.actions.append(Start(key, desired))
         if this.due and self._gate.next_start > this.now:
             this.wake_at(self._gate.next_start)

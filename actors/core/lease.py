@@ -3,9 +3,13 @@
 T0 is the moment just before the last successful renewal was *sent*: the server may count from later, never from
 earlier. Until T0 + ``send_until_s`` a send may begin; from then on the browser has to be closed, and from
 T0 + ``kill_after_s`` on its process tree is killed, well before the server lets anybody else take the lease
-(T0 + ``ttl_s``). Pure.
+(T0 + ``ttl_s``). At T0 + ``fuse_s`` the page ends by itself, for the holder may be frozen. Pure.
+
+Nobody may take a lease before it ran out, with one exception (``may_be_inherited``): after a crash the next owner on
+the same machine can see for itself that nothing of the former one is left.
 """
 
+from collections.abc import Collection
 from enum import StrEnum, auto
 
 from actors.config import LeaseConfig
@@ -59,6 +63,10 @@ class LeaseTerm:
         """When the browser's process tree has to be killed."""
         return self._t0 + self._config.kill_after_s
 
+    def fuse_left(self, now: float) -> float:
+        """Return the seconds after which a page has to end by itself; negative where it should have ended."""
+        return self._t0 + self._config.fuse_s - now
+
 
 def is_ours(found: LeaseRecord | None, owner_id: str) -> bool:
     """Tell whether the lease in the store is still our own.
@@ -67,3 +75,16 @@ def is_ours(found: LeaseRecord | None, owner_id: str) -> bool:
     store names us, and its revision is the one to go on with.
     """
     return found is not None and found.owner_id == owner_id
+
+
+def may_be_inherited(found: LeaseRecord, *, dead_owners: Collection[str], node: str) -> bool:
+    """Tell whether a lease may be overwritten before it runs out, once its processes are seen to be gone.
+
+    An owner that names no browser may be launching one right now, or have launched one that nobody knows of.
+
+    Args:
+        found: The lease in the store.
+        dead_owners: Ids of owners whose actors Ray reported dead.
+        node: Where the successor runs; pids of another node can't be looked at.
+    """
+    return found.node == node and found.owner_id in dead_owners and bool(found.browser_pids)

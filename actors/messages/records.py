@@ -45,9 +45,12 @@ class LeaseRecord(Message):
     """Random id of one owner's life."""
     node: str
     pid: int
+    started: float = 0.0
+    """When that process started, in seconds since 1970: pids are used again."""
     actor_name: str | None = None
     browser_pids: tuple[tuple[int, float], ...] = ()
-    """Pids of the browser's processes with their start times: a successor must see them gone."""
+    """Pids of the browser's processes with their start times: a successor must see them gone. Empty from before a
+    launch until they are known."""
 
 
 class EpochRecord(Message):

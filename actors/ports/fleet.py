@@ -56,6 +56,8 @@ class SessionSpec:
     desired: DesiredSession
     config: SessionConfig
     lease: LeaseConfig
+    dead_owners: tuple[str, ...] = ()
+    """Ids of this session's former owners whose actors were reported dead: their lease may be taken over early."""
 
     @property
     def key(self) -> SessionKey:
@@ -123,6 +125,9 @@ class Heartbeat:
     pid: int
     node: str
     epoch: int
+    """0 until it holds its lease."""
+    owner_id: str = ""
+    """What its lease names it by."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """The page: one browser with WhatsApp Web in it, as its session sees it. Implemented by ``actors.browser``."""
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -8,6 +9,7 @@ from typing import Protocol
 from actors.core.facts import Fact
 from actors.messages.ids import SessionKey
 from actors.messages.jobs import Content
+from actors.messages.records import LeaseRecord
 from actors.messages.replies import ContactInfo
 
 
@@ -150,10 +152,21 @@ class OpenRequest:
 
     key: SessionKey
     proxy: str | None = None
+    fuse_left_s: Callable[[], float] | None = None
+    """After how many seconds a page that loads now has to end by itself, unless it is armed again; None: never."""
+    on_launched: Callable[[Sequence[tuple[int, float]]], None] | None = None
+    """Told of the browser's processes as soon as they run, long before the page is up."""
 
 
 class Browser(Protocol):
     """Opens browsers on this session's profile."""
+
+    def inherit(self, former: LeaseRecord) -> AbstractAsyncContextManager[bool]:
+        """Hold the profile of an owner that died on this machine, with nothing of it left running.
+
+        What is left of its browser is ended first. Yields False where that is not certain.
+        """
+        ...
 
     async def open(self, request: OpenRequest, on_fact: Callable[[Fact], None]) -> Page:
         """Launch, inject, load and check. Facts come to ``on_fact`` on the event loop, none after ``close``.
@@ -166,6 +179,13 @@ class Browser(Protocol):
 
     async def close(self) -> None:
         """Let go what is kept from one page to the next; the last page is closed. May be called twice."""
+        ...
+
+    async def arm_fuse(self, left_s: float) -> None:
+        """Let the page that is open, or opening, end by itself after this time and no sooner: a round trip through it.
+
+        Raises ``PageUnresponsive`` where it does not answer. A page that ended, by its fuse or else, tells so itself.
+        """
         ...
 
     def generation(self) -> str:

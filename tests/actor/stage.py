@@ -17,22 +17,31 @@ from tests.support.fakes import START, FakePorts, settle
 JOB_IDS = [f"01J0000000000000000000{n:04d}" for n in range(2_000)]
 
 
-def spec(desired: dict[str, Any] | None = None, config: dict[str, Any] | None = None) -> SessionSpec:
+def spec(
+    desired: dict[str, Any] | None = None, config: dict[str, Any] | None = None, dead_owners: tuple[str, ...] = ()
+) -> SessionSpec:
     """Describe the session acme:s1."""
     fields: dict[str, Any] = {"tenant_id": "acme", "session_id": "s1", "target": "running", "changed_at": START}
     fields |= desired or {}
-    return SessionSpec(DesiredSession(**fields), SessionConfig(**(config or {})), LeaseConfig())
+    return SessionSpec(DesiredSession(**fields), SessionConfig(**(config or {})), LeaseConfig(), dead_owners)
 
 
 class Stage:
     """One session with everything around it."""
 
-    def __init__(self, ports: FakePorts | None = None, *, desired: dict[str, Any] | None = None, **config: Any) -> None:
+    def __init__(
+        self,
+        ports: FakePorts | None = None,
+        *,
+        desired: dict[str, Any] | None = None,
+        dead_owners: tuple[str, ...] = (),
+        **config: Any,
+    ) -> None:
         self.ports = ports or FakePorts()
         self.clock = self.ports.clock
         self.browser = self.ports.browser
         self.whatsapp = self.ports.whatsapp
-        self.actor = SessionActor(spec(desired, config), self.ports)
+        self.actor = SessionActor(spec(desired, config, dead_owners), self.ports)
         self._run: asyncio.Task[None] | None = None
         self._jobs = 0
 

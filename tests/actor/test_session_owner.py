@@ -10,8 +10,17 @@ from actors.messages.commands import SessionLogout, SessionStop
 from actors.messages.events import AckEvent, Event
 from actors.ports import Ended
 from tests.actor.conftest import Staged
+from tests.actor.stage import Stage
 from tests.support.fakes import FakePorts, settle
 from tests.support.memory import MemoryEvents
+
+
+async def died(stage: Stage) -> str:
+    """Let an owner end without a chance to give its lease back; returns its id."""
+    stage.ports.lease.fail_next.append("release")
+    await stage.close()
+    return (await stage.actor.heartbeat()).owner_id
+
 
 # --- the lease ----------------------------------------------------------------------------------------------------
 
@@ -61,14 +70,15 @@ async def test_a_create_whose_answer_was_lost_is_our_own(staged: Staged) -> None
     ports.lease.create = stored_but_unanswered  # type: ignore[method-assign]
     stage = await staged(ports)
     assert stage.state == "ready"
-    assert ports.lease.renewals == 1
+    assert ports.lease.held is not None
+    assert ports.lease.held.value.browser_pids == ((4711, 1.0),)
 
 
 async def test_the_lease_is_renewed_and_names_the_browser(staged: Staged) -> None:
     stage = await staged()
     await stage.clock.advance(60)
     assert stage.state == "ready"
-    assert 11 <= stage.ports.lease.renewals <= 12
+    assert 30 <= stage.ports.lease.renewals <= 31
     assert stage.ports.lease.held is not None
     assert stage.ports.lease.held.value.browser_pids == ((4711, 1.0),)
 
@@ -78,6 +88,76 @@ async def test_a_renewal_whose_answer_was_lost_is_gone_on_with(staged: Staged) -
     stage.ports.lease.lose_answers = 1
     await stage.clock.advance(60)
     assert stage.state == "ready"
+
+
+async def test_the_browser_stands_in_the_lease_at_once_and_not_before_it_is_launched(staged: Staged) -> None:
+    ports = FakePorts()
+    ports.browser.opens.append("qr")
+    stage = await staged(ports)
+    assert stage.ports.lease.held is not None
+    assert stage.ports.lease.held.value.browser_pids == ((4711, 1.0),)
+    ports.browser.opens.append("hang")
+    ports.browser.page.lose_browser()
+    await stage.clock.advance(1.5)
+    assert (stage.state, ports.browser.attempts) == ("reconnecting", 2)
+    assert not stage.ports.lease.held.value.browser_pids
+
+
+async def test_a_browser_is_not_launched_as_long_as_the_lease_names_the_former_one(staged: Staged) -> None:
+    stage = await staged()
+    stage.browser.page.lose_browser()
+    stage.ports.lease.down = True
+    await stage.clock.advance(3)
+    assert stage.browser.attempts == 1
+    stage.ports.lease.down = False
+    await stage.clock.advance(0.3)
+    assert stage.browser.attempts == 2
+
+
+async def test_each_renewal_arms_the_pages_fuse_for_what_is_left_of_twelve_seconds(staged: Staged) -> None:
+    stage = await staged()
+    stage.browser.armings.clear()
+    await stage.clock.advance(10)
+    assert stage.browser.armings == [12.0] * 5
+    stage.ports.lease.down = True
+    await stage.clock.advance(6)
+    assert stage.browser.armings == [12.0] * 5
+
+
+async def test_a_page_that_can_not_be_armed_is_wedged(staged: Staged) -> None:
+    stage = await staged()
+    stage.browser.page.wedged = True
+    await stage.clock.advance(12)
+    assert (stage.state, stage.actor.status().reason) == ("reconnecting", "probe_timeout")
+    await stage.clock.advance(2)
+    assert stage.state == "ready"
+
+
+async def test_the_lease_of_a_dead_owner_is_taken_over_at_once(staged: Staged) -> None:
+    ports = FakePorts()
+    owner = await died(await staged(ports))
+    second = await staged(ports, dead_owners=(owner,))
+    assert second.state == "ready"
+    assert (await second.actor.heartbeat()).epoch == 2
+    assert [former.owner_id for former in ports.browser.inherited] == [owner]
+
+
+@pytest.mark.parametrize("doubt", ["not reported", "leftovers", "launching", "another node"])
+async def test_in_doubt_the_lease_of_a_dead_owner_has_to_run_out(staged: Staged, doubt: str) -> None:
+    ports = FakePorts()
+    owner = await died(await staged(ports))
+    assert ports.lease.held is not None
+    if doubt == "launching":
+        ports.lease.amend({"browser_pids": ()})
+    elif doubt == "another node":
+        ports.lease.amend({"node": "other"})
+    ports.browser.leftovers = doubt == "leftovers"
+    second = await staged(ports, dead_owners=() if doubt == "not reported" else (owner,))
+    await second.clock.advance(10)
+    assert second.state == "starting"
+    ports.lease.held = None
+    await second.clock.advance(1)
+    assert second.state == "ready"
 
 
 async def test_a_lost_lease_closes_the_browser_and_ends_the_actor(staged: Staged) -> None:
@@ -103,15 +183,16 @@ async def test_a_lease_that_vanished_is_lost(staged: Staged) -> None:
     assert await stage.ended() == Ended("stopped", "lease_lost")
 
 
-async def test_a_short_absence_of_nats_is_survived(staged: Staged) -> None:
+async def test_an_absence_of_nats_of_almost_six_seconds_is_survived_whenever_it_begins(staged: Staged) -> None:
     stage = await staged()
-    await stage.clock.advance(4)
+    await stage.clock.advance(1.9)
     stage.ports.all_down(down=True)
     (job,) = await stage.submit()
-    await stage.clock.advance(3)
+    await stage.clock.advance(5.8)
     assert stage.whatsapp.accepted == []
     stage.ports.all_down(down=False)
     await stage.clock.advance(3)
+    assert stage.browser.attempts == 1
     assert stage.state == "ready"
     assert stage.record(job).status == "sent"
 

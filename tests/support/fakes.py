@@ -8,7 +8,8 @@ import asyncio
 import heapq
 import itertools
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
@@ -25,6 +26,7 @@ from actors.errors import (
     Unavailable,
 )
 from actors.messages.jobs import Content
+from actors.messages.records import LeaseRecord
 from actors.messages.replies import ContactInfo
 from actors.ports import (
     Chat,
@@ -299,6 +301,11 @@ class FakeBrowser:
         self.send_takes_s = 0.0
         self.close_takes_s = 0.0
         self.media_path: Any = None
+        self.armings: list[float] = []
+        """What each arming of the fuse left the page, in seconds."""
+        self.leftovers = False
+        """Whether something of a former owner still runs, and can't be ended."""
+        self.inherited: list[LeaseRecord] = []
 
     def plan(self, *sends: SendAct) -> None:
         """Say what the next sends do."""
@@ -340,6 +347,8 @@ class FakeBrowser:
         if act == "fail":
             raise BrowserLaunchFailed("the browser did not start")
         page = FakePage(self, on_fact)
+        if request.on_launched:
+            request.on_launched(page.processes)
         self.pages.append(page)
         self.greet(page, act)
         return page
@@ -347,6 +356,17 @@ class FakeBrowser:
     async def close(self) -> None:
         assert not self.open_pages, "what the next page would need goes after the last page only"
         self.let_go += 1
+
+    @asynccontextmanager
+    async def inherit(self, former: LeaseRecord) -> AsyncIterator[bool]:
+        self.inherited.append(former)
+        yield not self.leftovers
+
+    async def arm_fuse(self, left_s: float) -> None:
+        self.armings.append(left_s)
+        if self.pages and self.page.wedged and not self.page.closed:
+            await self.clock.sleep(10)
+            raise PageUnresponsive("the fuse was not armed")
 
     def generation(self) -> str:
         if self.whatsapp.missing:

@@ -173,6 +173,11 @@ class MemoryLease(Store):
         """Let somebody else hold it."""
         self.held = Revised(LeaseRecord(owner_id="somebody", node="other", pid=1), next(self._revision))
 
+    def amend(self, changes: Mapping[str, object]) -> None:
+        """Let the lease say something else, at the same revision."""
+        if self.held:
+            self.held = Revised(self.held.value.model_copy(update=changes), self.held.revision)
+
     async def create(self, record: LeaseRecord) -> int | None:
         self.reach("create")
         return self._put(record) if self.held is None else None

@@ -134,7 +134,7 @@
 
   /** Run an operation; its failure is a value, so that Playwright's own errors mean "the page is gone" only. */
   async function run(name, argument, expectedLoad) {
-    if (expectedLoad && expectedLoad !== load) {
+    if ((expectedLoad && expectedLoad !== load) || window.__wafleetFuse?.isOut()) {
       return { stale: true };
     }
     try {

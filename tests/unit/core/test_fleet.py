@@ -92,16 +92,32 @@ def test_an_end_that_nobody_wished_for_is_a_death(reason: str) -> None:
     assert fleet.starts(7) == [S1]
 
 
-def test_a_dead_actor_is_restarted_with_backoff() -> None:
-    fleet = Fleet(wants(S1), session_max_restarts=3)
+def test_a_dead_actor_is_restarted_at_once_and_then_with_backoff() -> None:
+    fleet = Fleet(wants(S1), session_max_restarts=4)
     now, delays = 0.0, []
-    for _ in range(3):
-        fleet.bring_up(S1, now)
+    fleet.bring_up(S1, now)
+    for _ in range(4):
         assert fleet.core.died(S1, "actor_died", now) == (Announce(S1, State.RECONNECTING, "actor_died"),)
-        assert fleet.starts(now) == []
-        delays.append(fleet.core.next_deadline - now)
-        now = fleet.core.next_deadline
-    assert delays == [pytest.approx(1, rel=0.1), pytest.approx(2, rel=0.1), pytest.approx(4, rel=0.1)]
+        before = now
+        while not fleet.starts(now):
+            now = fleet.core.next_deadline
+        fleet.core.started(S1, now)
+        delays.append(now - before)
+    assert delays == [0, pytest.approx(1, rel=0.1), pytest.approx(2, rel=0.1), pytest.approx(4, rel=0.1)]
+
+
+@pytest.mark.parametrize("reason", ["lease_lost", "lease_held", "unavailable"])
+def test_an_outage_of_nats_spends_no_restarts_of_session_or_fleet(reason: str) -> None:
+    fleet = Fleet(wants(S1), session_max_restarts=1, fleet_max_restarts=1)
+    now = 0.0
+    for _ in range(10):
+        fleet.bring_up(S1, now)
+        assert fleet.core.ended(S1, "stopped", reason, now) == (Announce(S1, State.RECONNECTING, reason),)
+        assert fleet.starts(now) == [], "it is not tried in circles either"
+        now += 1.2
+    fleet.bring_up(S1, now)
+    assert fleet.core.died(S1, "actor_died", now) == (Announce(S1, State.RECONNECTING, "actor_died"),)
+    assert fleet.starts(now) == [S1]
 
 
 def test_beyond_its_budget_a_session_has_failed_until_a_person_starts_it() -> None:
