@@ -35,6 +35,8 @@ SUPERVISOR: Final = "supervisor"
 BROWSER_RESOURCE: Final = "browser"
 """A node offers as many of it as it may hold sessions: ``ray start --resources '{"browser": 40}'``."""
 _SESSION: Final = "session"
+_HEAD_NODE: Final = "node:__internal_head__"
+"""A resource that Ray gives to the head alone."""
 _GCS_TIMEOUT_S: Final = 15.0
 """The first creation exports the actor's class as well: 1 s on a quiet machine."""
 _LAST_BREATH_S: Final = 6.0
@@ -55,6 +57,12 @@ def actor_name(key: SessionKey) -> str:
     return f"{_SESSION}:{key}"
 
 
+def _key_of(name: str) -> SessionKey | None:
+    """Read a name that ``actor_name`` made; None for that of anything else."""
+    kind, *ids = name.split(":")
+    return SessionKey(*ids) if kind == _SESSION else None
+
+
 class RaySession:
     """A session actor, seen from outside (``SessionHandle``)."""
 
@@ -73,6 +81,10 @@ class RaySession:
     async def ask(self, command: Command, timeout_s: float) -> Reply | ErrorBody:
         """Put a command to the session. Raises ``Unavailable`` if it does not answer in time or is gone."""
         return await _answer(self._actor.ask.remote(command), timeout_s)
+
+    async def drain(self, timeout_s: float) -> None:
+        """Let it finish what is in flight and end. Raises ``Unavailable`` if it has not in time or is gone."""
+        await _answer(self._actor.drain.remote(), timeout_s)
 
     async def wait_ended(self) -> Ended | Died:
         """Wait for the end of the session, and then for that of its process: only then may a new one be made."""
@@ -180,24 +192,39 @@ class RaySessionHost:
     async def living(self) -> Sequence[SessionKey]:
         """List all living session actors."""
         names = [
-            actor["name"].split(":")
+            actor["name"]
             for actor in await _in_thread(partial(ray.util.list_named_actors, all_namespaces=True))
             if actor["namespace"] == NAMESPACE
         ]
-        return [SessionKey(*name[1:]) for name in names if name[0] == _SESSION]
+        return [key for name in names if (key := _key_of(name)) is not None]
 
     async def nodes(self) -> int:
-        """Count the living nodes that offer ``browser`` slots."""
-        nodes = await _in_thread(ray.nodes)
-        return sum(1 for node in nodes if node["Alive"] and node["Resources"].get(BROWSER_RESOURCE, 0) >= 1)
+        """Count the nodes that take sessions: they live, offer ``browser`` slots and are not being drained."""
+        draining = await _draining()
+        return sum(
+            1
+            for node in await _in_thread(ray.nodes)
+            if node["Alive"] and node["NodeID"] not in draining and node["Resources"].get(BROWSER_RESOURCE, 0) >= 1
+        )
+
+    async def leaving(self) -> frozenset[SessionKey]:
+        """Name the sessions on nodes that are being drained."""
+        draining = await _draining()
+        if not draining:
+            return frozenset()
+        # The one state accessor that says where an actor is without the dashboard.
+        table = partial(ray._private.state.state.actor_table, None, actor_state_name="ALIVE")  # noqa: SLF001
+        there = (actor for actor in (await _in_thread(table)).values() if actor["Address"]["NodeID"] in draining)
+        return frozenset(key for actor in there if (key := _key_of(actor["Name"])) is not None)
 
     async def request_slots(self, wanted: int) -> None:
         """Tell the autoscaler how many slots the fleet needs in all; without one it is only noted."""
         await _in_thread(partial(request_resources, bundles=[{BROWSER_RESOURCE: 1}] * wanted))
 
     async def _free_slots(self) -> float:
-        free: float = (await _in_thread(ray.available_resources)).get(BROWSER_RESOURCE, 0.0)
-        return free
+        draining = await _draining()
+        nodes = await _in_thread(ray._private.state.available_resources_per_node)  # noqa: SLF001
+        return sum(float(free.get(BROWSER_RESOURCE, 0)) for node, free in nodes.items() if node not in draining)
 
 
 @dataclass(frozen=True)
@@ -240,6 +267,8 @@ class RayControlPlane:
             max_restarts=-1,
             max_task_retries=-1,
             num_cpus=0,
+            # Beside the GCS, without which it can do nothing: it outlives every other node.
+            resources={_HEAD_NODE: 0.001},
         )
         actor: Any = await _in_thread(options.remote, build)
         return await _answer(actor.heartbeat.remote(), timeout_s)
@@ -314,6 +343,11 @@ async def _named(name: str) -> Any | None:
         return await _in_thread(partial(ray.get_actor, name, namespace=NAMESPACE))
     except ValueError:
         return None
+
+
+async def _draining() -> frozenset[str]:
+    """Ids of the nodes that are about to end in order: `ray start --block` got SIGTERM, or somebody drains them."""
+    return frozenset(await _in_thread(ray._private.state.state.get_draining_nodes))  # noqa: SLF001
 
 
 async def _supervisor() -> Any:

@@ -38,6 +38,8 @@ from actors.status_desk import StatusDesk, failure_event
 T = TypeVar("T")
 _LIST_EVERY_S: Final = 30.0
 """How often the host is asked for its nodes, and for actors that nobody here knows of."""
+_LEAVING_EVERY_S: Final = 1.0
+"""How often the host is asked for sessions on nodes that are being drained; they shall live elsewhere within 10 s."""
 _ASK_TIMEOUT_S: Final = 10.0
 _KILL_TIMEOUT_S: Final = 15.0
 _TELL_AGAIN_S: Final = 1.0
@@ -91,6 +93,8 @@ class FleetKeeper:
         self._list_at = clock.monotonic()
         self._nodes = 1
         self._slots_requested = -1
+        self._leaving: dict[SessionKey, SessionHandle] = {}
+        """Actors on nodes that are being drained."""
         self.handles: dict[SessionKey, SessionHandle] = {}
         """The living actors."""
         self.nudge = asyncio.Event()
@@ -116,10 +120,25 @@ class FleetKeeper:
         statuses = {SessionKey(each.tenant_id, each.session_id): each for each in await self._registry.all_statuses()}
         if not self._may_act():
             return
-        observed = Observed(statuses, living, self._nodes)
+        # By actor, not by name: the next actor of that name lives on another node.
+        leaving = [key for key, handle in self._leaving.items() if self.handles.get(key) is handle]
+        observed = Observed(statuses, living, self._nodes, leaving)
         self._deaths.keep_only(desired)
         self._carry_out(self._core.reconcile(desired.values(), observed, self._clock.monotonic()), desired)
         self._ask_for_slots()
+
+    async def watch_nodes(self) -> None:
+        """Look for nodes that are about to end, for ever. Apart from the steps: the host may be slow to answer."""
+        while True:
+            handles = dict(self.handles)
+            keys = await self._attempt(None, self._host.leaving(), frozenset())
+            leaving = {key: handles[key] for key in keys if key in handles}
+            if more := leaving.keys() - self._leaving.keys():
+                _log.info("[Supervisor] %d sessions have to leave their node", len(more))
+                self._list_at = self._clock.monotonic()
+                self.nudge.set()
+            self._leaving = leaving
+            await self._clock.sleep(_LEAVING_EVERY_S)
 
     async def drain(self, within_s: float) -> None:
         """End all sessions in order, kill those that don't, and note that it was nobody's wish."""
@@ -262,7 +281,11 @@ class FleetKeeper:
             self.nudge.set()
 
     async def _end(self, key: SessionKey, wish: Wish) -> None:
-        if (handle := self.handles.get(key)) is not None:
+        if (handle := self.handles.get(key)) is None:
+            return
+        if wish is Wish.MOVE:
+            await handle.drain(self._session_config.draining_timeout_s + _ASK_TIMEOUT_S)
+        else:
             await handle.ask(SessionLogout() if wish is Wish.LOG_OUT else SessionStop(), _ASK_TIMEOUT_S)
 
     async def _kill(self, key: SessionKey) -> None:

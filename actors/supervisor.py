@@ -107,7 +107,8 @@ class Supervisor:
         self._office = office = _Office(ports, tenure, keeper, orders)
         try:
             async with asyncio.TaskGroup() as group:
-                loops = [group.create_task(self._keep_lease(office)), group.create_task(self._keep_fleet(office))]
+                works = (self._keep_lease(office), self._keep_fleet(office), keeper.watch_nodes())
+                loops = [group.create_task(work) for work in works]
                 await self._stopping.wait()
                 await cancel(*loops)
         finally:

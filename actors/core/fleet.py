@@ -10,6 +10,8 @@ Nothing starts twice: a session leaves ``PENDING`` with the ``Start`` that is ha
 - An actor that *died*, or ended for a reason in ``COMES_BACK``, is started again with backoff until its own budget is
   spent: then it has failed. The fleet's budget is a brake, not a verdict (``actors.core.starts``), since a lost node or
   an outage of NATS ends many sessions that are all healthy.
+- A session on a node that is being drained is asked to end and starts on another one at once: nothing went wrong, so
+  it costs no budget and no delay.
 - Orders of people go first, then the recently active.
 - An actor that misses ``max_missed_heartbeats``, or does not end when asked, is killed; its death is then handled
   as any other.
@@ -212,6 +214,9 @@ class FleetCore:
         watched = self._watched[key]
         if reason in COMES_BACK and watched.wish is Wish.RUN:
             return self.died(key, reason or state, now)
+        if reason in COMES_BACK and watched.wish is Wish.MOVE:
+            watched.phase, watched.wish, watched.due, watched.restarting = Phase.PENDING, Wish.RUN, now, False
+            return (Announce(key, State.RECONNECTING, "node_drained"),)
         watched.phase = Phase.ENDED
         return ()
 
@@ -261,6 +266,8 @@ class FleetCore:
             self._settle(key, each, watched, this)
         for key in [key for key in self._watched if key not in wanted]:
             self._dismiss(key, this)
+        for key in observed.leaving:
+            self._move(key, this)
         for key, watched in self._watched.items():
             self._look_after(key, watched, this)
         self._start_due(this, observed.nodes)
@@ -330,6 +337,13 @@ class FleetCore:
             this.actions.append(End(key, Wish.STOP))
         elif not watched.has_actor and not watched.ordered:
             del self._watched[key]
+
+    def _move(self, key: SessionKey, this: _Round) -> None:
+        """Let a session leave a node; one that is being created there is moved once it lives."""
+        watched = self._watched.get(key)
+        if watched is not None and watched.phase is Phase.LIVING and watched.wish is Wish.RUN:
+            self.ending(key, Wish.MOVE, watched.revision, this.now)
+            this.actions.append(End(key, Wish.MOVE))
 
     def _look_after(self, key: SessionKey, watched: _Watched, this: _Round) -> None:
         """Listen to the heart, and kill what does not answer or does not end."""

@@ -33,6 +33,8 @@ class Wish(StrEnum):
     """What a session's actor is there for."""
 
     RUN = auto()
+    MOVE = auto()
+    """To end, since its node is about to, and to live on elsewhere."""
     STOP = auto()
     LOG_OUT = auto()
 
@@ -61,7 +63,7 @@ class Beat:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """Ask the actor to stop, or to log out; its end reports itself."""
+    """Ask the actor to drain, to stop or to log out; its end reports itself."""
 
     key: SessionKey
     wish: Wish
@@ -95,3 +97,5 @@ class Observed:
     """Actors that the host lists; empty where it was not asked this time."""
     nodes: int = 1
     """Nodes with ``browser`` slots."""
+    leaving: Collection[SessionKey] = ()
+    """Sessions on nodes that are about to end in order."""

@@ -157,6 +157,10 @@ class SessionHandle(Protocol):
         """Put a command to the session. Raises ``Unavailable`` if it does not answer in time or is gone."""
         ...
 
+    async def drain(self, timeout_s: float) -> None:
+        """Let it finish what is in flight and end. Raises ``Unavailable`` if it has not in time or is gone."""
+        ...
+
     async def wait_ended(self) -> Ended | Died:
         """Wait until the actor ended; has no deadline of its own."""
         ...
@@ -182,7 +186,11 @@ class SessionHost(Protocol):
         ...
 
     async def nodes(self) -> int:
-        """Count the living nodes that offer ``browser`` slots."""
+        """Count the nodes that take sessions: they live, offer ``browser`` slots and are not being drained."""
+        ...
+
+    async def leaving(self) -> frozenset[SessionKey]:
+        """Name the sessions on nodes that are being drained."""
         ...
 
     async def request_slots(self, wanted: int) -> None:

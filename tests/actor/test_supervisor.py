@@ -255,6 +255,30 @@ async def test_a_living_process_of_this_machine_keeps_its_lease() -> None:
     await stage.dies()
 
 
+# --- nodes that are drained -----------------------------------------------------------------------------------------
+
+
+async def test_a_session_leaves_a_node_that_is_drained_and_starts_again_at_once(stage: Stage) -> None:
+    await stage.order("s1", SessionStart())
+    await stage.order("s2", SessionStart())
+    stage.host.draining = {SessionKey("acme", "s1")}
+    await stage.clock.advance(1.1)
+    assert stage.host.created[0].asked == ["drain"]
+    stage.host.draining = set()
+    await stage.clock.advance(0.5)
+    assert [stage.host.count(each) for each in ("s1", "s2")] == [2, 1]
+    assert await stage.phase("s1") == "living"
+
+
+async def test_a_host_that_does_not_answer_moves_nothing(stage: Stage) -> None:
+    await stage.order("s1", SessionStart())
+    stage.host.down = True
+    await stage.clock.advance(5)
+    stage.host.down = False
+    await stage.clock.advance(5)
+    assert stage.host.count("s1") == 1
+
+
 # --- the end --------------------------------------------------------------------------------------------------------
 
 

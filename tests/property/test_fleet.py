@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from actors.config import SupervisorConfig
 from actors.core.fleet import FleetCore
-from actors.core.fleet_actions import Action, Adopt, Announce, Beat, End, Kill, Observed, Start
+from actors.core.fleet_actions import Action, Adopt, Announce, Beat, End, Kill, Observed, Start, Wish
 from actors.core.lifecycle import STATUS_OF, State
 from actors.messages.ids import SessionKey
 from actors.messages.records import DesiredSession
@@ -43,6 +43,8 @@ class World(RuleBasedStateMachine):
         self.dead: set[SessionKey] = set()
         self.failed: set[SessionKey] = set()
         self.orders: set[SessionKey] = set()
+        self.leaving: frozenset[SessionKey] = frozenset()
+        self.moving: set[SessionKey] = set()
         self.deaths: dict[SessionKey, int] = {}
         self.reconcile(list_living=True)
 
@@ -52,10 +54,15 @@ class World(RuleBasedStateMachine):
     def time_passes(self, seconds: float) -> None:
         self.now += seconds
 
+    @rule(keys=st.frozensets(st.sampled_from(KEYS), max_size=3))
+    def nodes_are_drained(self, keys: frozenset[SessionKey]) -> None:
+        self.leaving = keys
+
     @rule(list_living=st.booleans())
     def reconcile(self, *, list_living: bool) -> None:
         living = tuple(self.alive) if list_living else ()
-        for action in self.core.reconcile(self.desired.values(), Observed(self.statuses, living, NODES), self.now):
+        observed = Observed(self.statuses, living, NODES, self.leaving)
+        for action in self.core.reconcile(self.desired.values(), observed, self.now):
             self.carry_out(action)
 
     def carry_out(self, action: Action) -> None:
@@ -79,6 +86,10 @@ class World(RuleBasedStateMachine):
                 self.announce(key, state)
             case Beat() | End():
                 assert key in self.known, "an actor that nobody knows was spoken to"
+                if isinstance(action, End) and action.wish is Wish.MOVE:
+                    assert key in self.leaving, "a session was moved from a node that stays"
+                    assert key not in self.moving, "a session was moved twice"
+                    self.moving.add(key)
 
     def announce(self, key: SessionKey, state: State) -> None:
         self.statuses[key] = SessionStatus(
@@ -145,13 +156,15 @@ class World(RuleBasedStateMachine):
         if key not in self.known:
             return
         self.known.discard(key)
+        moved = key in self.moving and fate == "lease_lost"
+        self.moving.discard(key)
         if fate == "dies":
             self.dies(key)
         else:
             state, reason = ("stopped", fate) if fate == "lease_lost" else (fate, None)
             actions = self.core.ended(key, state, reason, self.now)
             self.announce(key, State(state))
-            if actions:
+            if actions and not moved:
                 self.dead.add(key)
                 self.deaths[key] = self.deaths.get(key, 0) + 1
             for action in actions:
@@ -165,6 +178,7 @@ class World(RuleBasedStateMachine):
         if works:
             self.alive.discard(key)
             self.known.discard(key)
+            self.moving.discard(key)
             self.dies(key)
         else:
             self.core.kill_failed(key, self.now)

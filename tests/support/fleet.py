@@ -122,6 +122,13 @@ class FakeSession:
                 return QueueReply(waiting=Waiting(), active=0, paused=isinstance(command, SessionPause))
         return self.status()
 
+    async def drain(self, timeout_s: float) -> None:
+        self.asked.append("drain")
+        if self.stubborn:
+            await self._clock.sleep(timeout_s)
+            raise Unavailable("no answer")
+        self.end("stopped", "drained")
+
     async def wait_ended(self) -> Ended | Died:
         return await asyncio.shield(self._fate)
 
@@ -141,6 +148,8 @@ class FakeHost:
         self.plan: deque[str] = deque()
         """Of the next creations: "ok", "fails" (cleanly) or "breaks" (with a bug)."""
         self.down = False
+        self.draining: set[SessionKey] = set()
+        """Sessions whose node is about to end."""
         self._clock = clock
         self._registry = registry
         self._living: dict[SessionKey, FakeSession] = {}
@@ -177,6 +186,11 @@ class FakeHost:
 
     async def nodes(self) -> int:
         return 1
+
+    async def leaving(self) -> frozenset[SessionKey]:
+        if self.down:
+            raise Unavailable("the host does not answer")
+        return frozenset(self.draining)
 
     async def request_slots(self, wanted: int) -> None:
         self.slots_requested.append(wanted)

@@ -50,8 +50,15 @@ class Fleet:
     def want(self, desired: DesiredSession) -> None:
         self.desired[SessionKey(desired.tenant_id, desired.session_id)] = desired
 
-    def step(self, now: float, *, living: tuple[SessionKey, ...] = (), nodes: int = 1) -> list[Action]:
-        observed = Observed(self.statuses, living, nodes)
+    def step(
+        self,
+        now: float,
+        *,
+        living: tuple[SessionKey, ...] = (),
+        nodes: int = 1,
+        leaving: tuple[SessionKey, ...] = (),
+    ) -> list[Action]:
+        observed = Observed(self.statuses, living, nodes, leaving)
         return list(self.core.reconcile(self.desired.values(), observed, now))
 
     def starts(self, now: float, *, nodes: int = 1) -> list[SessionKey]:
