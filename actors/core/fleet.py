@@ -215,7 +215,8 @@ class FleetCore:
         if reason in COMES_BACK and watched.wish is Wish.RUN:
             return self.died(key, reason or state, now)
         if reason in COMES_BACK and watched.wish is Wish.MOVE:
-            watched.phase, watched.wish, watched.due, watched.restarting = Phase.PENDING, Wish.RUN, now, False
+            watched.phase, watched.wish, watched.due = Phase.PENDING, Wish.RUN, now
+            watched.restarting = watched.braked = False
             return (Announce(key, State.RECONNECTING, "node_drained"),)
         watched.phase = Phase.ENDED
         return ()
