@@ -10,7 +10,7 @@ from tests.chaos.plan import SHORT, make_plan
 from tests.chaos.report import render
 from tests.chaos.run import run
 
-pytestmark = [pytest.mark.e2e, pytest.mark.nats, pytest.mark.ray, pytest.mark.browser]
+pytestmark = [pytest.mark.e2e, pytest.mark.nats, pytest.mark.ray, pytest.mark.browser, pytest.mark.timeout(240)]
 
 SEED = 1
 
