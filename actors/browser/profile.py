@@ -42,6 +42,8 @@ _PRIVATE: Final = 0o700
 _OLD_TREE_TIMEOUT_S: Final = 3.0
 """How long the tree of a dead owner may take to end by itself: Chromium needs up to 0.5 s after its pipe closed."""
 _KILLED_TIMEOUT_S: Final = 5.0
+_OWN_END_TIMEOUT_S: Final = 15.0
+"""How long a browser of this process may take to end: 3 s politely, 5 s killed, 6 s for a driver that is silent."""
 
 
 class Profile:
@@ -57,6 +59,7 @@ class Profile:
         self.copies_folder = self.folder / "copies"
         self.incoming_folder = self.folder.with_name(f"{key.session_id}.incoming")
         self._lock: BaseFileLock | None = None
+        self._free = asyncio.Event()
 
     # ---- ownership ----
 
@@ -83,8 +86,7 @@ class Profile:
         Raises:
             ProfileInUse: Another live process holds it, or the last browser's processes cannot be ended.
         """
-        if self._lock is not None:
-            raise ProfileInUse(f"the profile of {self.key} is in use by this process; close its page first")
+        await self._own_end()
         self._take_lock()
         try:
             await self._end_old_tree(known)
@@ -97,6 +99,7 @@ class Profile:
         if self._lock is not None:
             self._lock.release()
             self._lock = None
+            self._free.set()
 
     def record_owner(self, processes: Sequence[ProcessId]) -> None:
         """Write down which processes use the profile, for the next owner in case this one dies."""
@@ -106,6 +109,18 @@ class Profile:
     def clear_owner(self) -> None:
         """Say that the browser has ended in order."""
         (self.folder / "owner.json").unlink(missing_ok=True)
+
+    async def _own_end(self) -> None:
+        """Wait until this process has let go of the profile: a launch that was given up ends its processes first."""
+        if self._lock is None:
+            return
+        try:
+            async with asyncio.timeout(_OWN_END_TIMEOUT_S):
+                while self._lock is not None:
+                    self._free.clear()
+                    await self._free.wait()
+        except TimeoutError as exc:
+            raise ProfileInUse(f"the profile of {self.key} is in use by this process; close its page first") from exc
 
     def _take_lock(self) -> None:
         from filelock import FileLock, Timeout  # noqa: PLC0415 - late, for the memory of an idle session

@@ -45,8 +45,11 @@ async def spawn() -> AsyncIterator[Spawn]:
             one.stdin.close()
 
 
-async def test_one_owner_at_a_time(profile: Profile, tmp_path: Path) -> None:
+async def test_one_owner_at_a_time(profile: Profile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("actors.browser.profile._OWN_END_TIMEOUT_S", 0.05)
     await profile.acquire()
+    with pytest.raises(ProfileInUse, match="this process"):
+        await profile.acquire()
     with pytest.raises(ProfileInUse, match="acme:s1"):
         await Profile(tmp_path, KEY).acquire()
     with pytest.raises(ProfileInUse):
@@ -55,6 +58,20 @@ async def test_one_owner_at_a_time(profile: Profile, tmp_path: Path) -> None:
     profile.release()
     profile.release()
     await Profile(tmp_path, KEY).acquire()
+
+
+async def test_a_launch_waits_until_the_one_that_was_given_up_has_let_go(profile: Profile) -> None:
+    """Found by `make chaos` (seed 3): four reconnect attempts were spent while the first launch ended its processes."""
+    await profile.acquire()
+    waiting = [asyncio.create_task(profile.acquire()) for _ in range(2)]
+    done, _ = await asyncio.wait(waiting, timeout=0.05)
+    assert not done
+    profile.release()
+    done, _ = await asyncio.wait(waiting, timeout=5, return_when=asyncio.FIRST_COMPLETED)
+    assert len(done) == 1, "one at a time"
+    profile.release()
+    await asyncio.wait(waiting, timeout=5)
+    assert [task.exception() for task in waiting] == [None, None]
 
 
 async def test_the_processes_of_a_dead_owner_are_ended_and_nobody_elses(
