@@ -72,6 +72,8 @@ class JobLedger:
     ) -> Revised[JobRecord] | None:
         """Write an attempt down and announce it; None if the record changed meanwhile.
 
+        Returns when the announcement is stored: what a new owner knows of the rate window are these events.
+
         Raises:
             Unavailable: The store did not answer; the attempt may be written, but must not be made.
         """
@@ -80,7 +82,7 @@ class JobLedger:
         if revision is None:
             return None
         repeat = f".{attempt.n}" if attempt.n > 1 else ""
-        self._outbox.put("job.sending", _job_data(record), f"{record.job_id}.sending{repeat}")
+        await self._outbox.publish("job.sending", _job_data(record), f"{record.job_id}.sending{repeat}")
         return Revised(record, revision)
 
     async def settle(
@@ -120,7 +122,8 @@ class JobLedger:
             await self.drop(job.seq)
             return
         if record.is_open:
-            record = await self._store_outcome(stored, attempts.refuse(record, attempts.cancelled()), None)
+            settle = attempts.refuse(attempts.cancelled(), in_doubt=bool(record.attempts))
+            record = await self._store_outcome(stored, settle, None)
         await self.finish(job.seq, record)
 
     async def _store_outcome(self, stored: Revised[JobRecord], settle: Settle, sent_key: str | None) -> JobRecord:

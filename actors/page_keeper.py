@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from actors.core import signals
@@ -198,17 +198,18 @@ class PageKeeper:
         self._on_opened(self.page)
 
     async def _reload(self) -> None:
-        life = self._life
+        life, gone = self._life, False
         handled = await self._abort_job(0)
         try:
             if self.page:
                 await self.page.reload()
+            gone = True
         except PageFailure as exc:
             self._log.warning("Page not reloaded: %s", exc)
             if life == self._life:
                 self._tell(signals.OpenFailed(exc.code))
         finally:
-            self._return_job(handled)
+            self._return_job(handled, gone=gone)
 
     async def _close(self) -> None:
         handled = await self._abort_job(0)
@@ -224,7 +225,7 @@ class PageKeeper:
             self.kill()
         finally:
             self._closing = None
-            self._return_job(handled)
+            self._return_job(handled, gone=True)
 
     async def _ask_for_pairing(self, step: signals.RefreshQr | signals.RequestCode) -> None:
         if self.page is None:
@@ -239,7 +240,7 @@ class PageKeeper:
             self._log.warning("Pairing: %s", exc)
 
     async def _log_out(self) -> None:
-        self._return_job(await self._abort_job(_LOGOUT_GRACE_S))
+        self._return_job(await self._abort_job(_LOGOUT_GRACE_S), gone=False)
         if self.page is None:
             return
         try:
@@ -261,10 +262,10 @@ class PageKeeper:
         except TimeoutError:
             self._log.error("What is kept between browsers was not let go in time")
 
-    def _return_job(self, handled: signals.Handled | None) -> None:
+    def _return_job(self, handled: signals.Handled | None, *, gone: bool) -> None:
         """Give the job back only now: until its page was gone, its message might still have left."""
         if handled:
-            self._tell(handled)
+            self._tell(replace(handled, page_gone=gone))
 
     def _hear(self, fact: Fact, life: int) -> None:
         if life != self._life:

@@ -167,35 +167,38 @@ class Sender:
                 return await self._settle(work, stored, verdict, found)
             case RenewPage():
                 return Fate.DOUBTED
-            case Begin(n):
-                return await self._attempt(work, stored, n) if work.order.may_send else Fate.NEEDS_SLOT
+            case Begin():
+                return await self._attempt(work, stored, verdict) if work.order.may_send else Fate.NEEDS_SLOT
 
-    async def _attempt(self, work: _Work, stored: Revised[JobRecord], n: int) -> Fate:
+    async def _attempt(self, work: _Work, stored: Revised[JobRecord], begin: Begin) -> Fate:
         """Get everything ready, then send."""
         page, job = self._page(work), work.order.held.job
         prepared: Prepared | None = None
         try:
             prepared = await page.prepare(job.content)
             chat = await page.resolve(job.address)
-            return await self._send(work, stored, n, prepared, chat)
+            return await self._send(work, stored, begin, prepared, chat)
         except (MediaRejected, RecipientNotFound) as exc:
-            return await self._settle(work, stored, attempts.refuse(stored.value, attempts.failed(exc)))
+            return await self._settle(work, stored, attempts.refuse(attempts.failed(exc), in_doubt=begin.in_doubt))
         finally:
             if prepared and prepared.path:
                 await page.discard(prepared)
 
-    async def _send(self, work: _Work, stored: Revised[JobRecord], n: int, prepared: Prepared, chat: Chat) -> Fate:
+    async def _send(
+        self, work: _Work, stored: Revised[JobRecord], begin: Begin, prepared: Prepared, chat: Chat
+    ) -> Fate:
         """Write the attempt down, then make the call."""
         held, here = work.order.held, self._here()
         if self._clock.monotonic() >= held.expires_at:
-            return await self._settle(work, stored, attempts.refuse(stored.value, attempts.expired()))
+            return await self._settle(work, stored, attempts.refuse(attempts.expired(), in_doubt=begin.in_doubt))
         attempt = Attempt(
-            n=n,
+            n=begin.n,
             epoch=here.epoch,
             generation=here.generation,
             full_key=chat.full_key(held.job.message_id),
             chat_id=chat.chat_id,
             page=here.page,
+            in_doubt=begin.in_doubt,
         )
         # Asked twice: writing the attempt down may take long, and no send begins on a lease that may be over.
         written = await self._ledger.begin_attempt(held, stored, attempt) if self._lease.may_send() else None
@@ -257,7 +260,7 @@ class Sender:
     async def _refused(self, work: _Work, written: Revised[JobRecord], error: SendFailed) -> Fate:
         last = written.value.attempts[-1]
         found = await self._look_up(work, last) if last.n > 1 else None
-        settle = attempts.after_refusal(last.n, found.ack if found else None, error)
+        settle = attempts.after_refusal(last, found.ack if found else None, error)
         return await self._settle(work, written, settle, found)
 
     async def _look_up(self, work: _Work, attempt: Attempt) -> Found | None:

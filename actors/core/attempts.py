@@ -5,9 +5,9 @@ Asked in this order:
 - ``review``: what does the record say? Finished jobs are never sent; an attempt of unknown fate is looked up first.
 - ``after_lookup``: the page was asked for the id of that attempt. Ack >= 1 is sent. Ack 0 is sent again with the same
   id. Unknown means never sent, but only where the profile's content is the one of the attempt (``generation``), else
-  the outcome is unconfirmed. Nothing is repeated while the call of the attempt may still be alive in its page.
-- ``after_refusal``: WhatsApp or wa-js refused. A first attempt failed; a repeat is believed only if the id is unknown
-  still, and even then it is no proof against the attempts before it.
+  the outcome is unconfirmed. Nothing is decided while the call of the attempt may still be alive in its page.
+- ``after_refusal``: WhatsApp or wa-js refused. That proves nothing about earlier attempts: where one of them may have
+  left (``Attempt.in_doubt``: it was found without an ack), the outcome is unconfirmed, else the job failed.
 
 The functions that write a record's next version stand here too, so that history has one author. Pure.
 """
@@ -48,6 +48,8 @@ class Begin:
     """Make an attempt."""
 
     n: int
+    in_doubt: bool = False
+    """Whether the server may have the message already, from an attempt before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +102,9 @@ def unconfirmed(why: str) -> Settle:
     return Settle("unconfirmed", job_error(SendUnconfirmed(f"{why}; it is never sent again", {"reason": why})))
 
 
-def refuse(record: JobRecord, refusal: Settle) -> Settle:
-    """End an open job without a further attempt: one of unknown fate can't be called expired or cancelled."""
-    return refusal if not record.attempts else unconfirmed("an earlier attempt may have left")
+def refuse(refusal: Settle, *, in_doubt: bool) -> Settle:
+    """End an open job without a further attempt; one that may have left can't be called expired or cancelled."""
+    return unconfirmed("an earlier attempt may have left") if in_doubt else refusal
 
 
 def review(record: JobRecord, refusal: Settle | None) -> Finished | LookUp | Settle | Begin:
@@ -132,41 +134,41 @@ def after_lookup(
         max_attempts: How many attempts a job gets.
     """
     last = record.attempts[-1]
-    known = _known_fate(ack, same_profile=last.generation == here.generation)
+    known = _known_fate(ack, last, same_profile=last.generation == here.generation)
     if known:
         return known
-    if refusal:
-        # Its page is gone and the profile never heard of the id: nothing is in doubt, it was never sent.
-        return refuse(record, refusal) if here.made(last) or ack is not None else refusal
     if here.made(last):
         return RenewPage()
+    in_doubt = last.in_doubt or ack is not None
+    if refusal:
+        return refuse(refusal, in_doubt=in_doubt)
     if last.n < max_attempts:
-        return Begin(last.n + 1)
-    if ack is None:
-        return failed(SendFailed(f"not sent in {last.n} attempts", {"attempts": last.n}))
-    return unconfirmed(f"not acknowledged in {last.n} attempts")
+        return Begin(last.n + 1, in_doubt)
+    if in_doubt:
+        return unconfirmed(f"not acknowledged in {last.n} attempts")
+    return failed(SendFailed(f"not sent in {last.n} attempts", {"attempts": last.n}))
 
 
-def _known_fate(ack: int | None, *, same_profile: bool) -> Settle | None:
+def _known_fate(ack: int | None, last: Attempt, *, same_profile: bool) -> Settle | None:
     """Say what a lookup proves by itself; None where a repeat may be right."""
     if ack is None and not same_profile:
         return unconfirmed("the profile is not the one of the attempt, so its message can't be looked up")
     if ack == ACK_REFUSED:
-        return failed(SendFailed("WhatsApp refused the message"))
+        return after_refusal(last, ack, SendFailed("WhatsApp refused the message"))
     return Settle("sent") if ack is not None and ack >= ACK_SENT else None
 
 
-def after_refusal(n: int, ack: int | None, error: SendFailed) -> Settle:
+def after_refusal(last: Attempt, ack: int | None, error: SendFailed) -> Settle:
     """Decide what a refused attempt means, after one more lookup where it was a repeat.
 
     Args:
-        n: Number of the attempt.
+        last: The attempt.
         ack: What a lookup says after it, None if the id is unknown.
         error: The refusal.
     """
     if ack is not None and ack >= ACK_SENT:
         return Settle("sent")
-    return failed(error) if n == 1 else unconfirmed(f"a repeat with the same id was refused ({error.message})")
+    return unconfirmed(f"a repeat with the same id was refused ({error.message})") if last.in_doubt else failed(error)
 
 
 def sending(record: JobRecord, attempt: Attempt, *, seq: int, now: datetime) -> JobRecord:

@@ -1,8 +1,10 @@
 """Which job is handled next, and when: mailbox, rate window and the one job in flight.
 
 One job at a time. A job whose time passed is ended wherever it stands and in every live state; everything else waits
-for READY, its turn and a place in the window. Where the window is full, a job at the head is looked at once without a
-place: one that was cancelled, or that an earlier attempt did send, must not wait for room that it does not need. Pure.
+for READY, its turn and a place in the window. After a call in doubt its fate is asked for before anything else is sent:
+should this owner die as well, one job at most is in doubt. Where the window is full, a job at the head is looked at
+once without a place: one that was cancelled, or that an earlier attempt did send, must not wait for room that it does
+not need. Pure.
 """
 
 from actors.core.attempts import Settle, expired, rate_limited
@@ -30,6 +32,10 @@ class Dispatcher:
         """When the window has room for the head."""
         self._reviewed: int | None = None
         """Sequence of the head that was looked at while the window was full."""
+        self._in_doubt = 0
+        """Calls that ended without an answer and whose page is not gone: each may send yet, and keeps its place."""
+        self._doubted: Held | None = None
+        """The job whose attempt is in doubt: its fate is asked for before anything else is sent, so there is one."""
         self._need_page: set[int] = set()
         """Expired jobs whose attempt only a ready page can look up; no more than the mailbox holds."""
 
@@ -41,7 +47,9 @@ class Dispatcher:
         self._resume_at = None
         if ready:
             self._need_page.clear()
-        self.active = self._late_job(now, ready=ready) or (self._next_job(now) if ready else None)
+        self.active = self._late_job(now, ready=ready)
+        if ready and not self.active:
+            self.active = self._doubted_job() or self._next_job(now)
         return self.active
 
     def end(self, handled: Handled, now: float) -> None:
@@ -50,10 +58,11 @@ class Dispatcher:
         if active is None or active.held != handled.held:
             msg = f"job {handled.held.job.job_id} ended but was not in flight"
             raise AssertionError(msg)
-        if active.may_send:
-            self.window.give_back()
-        if handled.called:
-            self.window.count(now)
+        self._account(active, handled, now)
+        if handled.fate is Fate.DOUBTED:
+            self._doubted = handled.held
+        elif handled.held == self._doubted and handled.fate in {Fate.FINISHED, Fate.NEEDS_SLOT}:
+            self._doubted = None
         if handled.fate is Fate.FINISHED:
             self.mailbox.remove(handled.held)
             self._need_page.discard(handled.held.seq)
@@ -69,7 +78,23 @@ class Dispatcher:
         self.mailbox.clear(keep=self.active.held if self.active else None)
         self.mailbox.wake(None)
         self._need_page.clear()
-        self._reviewed = None
+        self._reviewed = self._doubted = None
+
+    def _account(self, active: HandleJob, handled: Handled, now: float) -> None:
+        """Settle what the handling costs in the window."""
+        if active.may_send and handled.may_still_send:
+            self._in_doubt += 1
+        else:
+            if active.may_send:
+                self.window.give_back()
+            if handled.called:
+                self.window.count(now)
+
+    def page_gone(self, now: float) -> None:
+        """Note that nothing of a former page can leave any more: calls in doubt ended now, at the latest."""
+        while self._in_doubt:
+            self._in_doubt -= 1
+            self.window.release(now)
 
     def next_deadline(self) -> float | None:
         """Return when ``begin`` may have a job although nothing else happens."""
@@ -86,6 +111,9 @@ class Dispatcher:
         limited = ready and held.job.lane == "direct" and state.is_limited
         refusal = rate_limited(state.reset_in_s(now)) if limited else expired()
         return HandleJob(held, ready=ready, may_send=False, refusal=refusal)
+
+    def _doubted_job(self) -> HandleJob | None:
+        return HandleJob(self._doubted, ready=True, may_send=False) if self._doubted else None
 
     def _next_job(self, now: float) -> HandleJob | None:
         held = self.mailbox.head(paused=self.paused)

@@ -56,6 +56,8 @@ class SessionCore:
         self._poll_every_s = config.poll_log_every_s
         self._echoes = Echoes()
         self._read_at: float | None = None
+        self._page_goes = False
+        """Whether the page of the last READY was told to go since."""
         self._machine = Machine(desired, config, random)
         self.pairing = self._machine.pairing
         """The QR or code that is shown."""
@@ -104,6 +106,7 @@ class SessionCore:
             self.dispatcher.end(item, now)
         if not self.ended:
             self._decide(item, now)
+            self._note_page(now)
             self._hand_out(now)
         return self._machine.effects
 
@@ -251,6 +254,17 @@ class SessionCore:
             self._decide(item.failure, now)
         elif item.fate is signals.Fate.DOUBTED:
             self._machine.apply_if_allowed(Cause(Input.SEND_DOUBTED, "send_in_doubt"), now)
+
+    def _note_page(self, now: float) -> None:
+        """Let calls in doubt keep their places in the window until another page than theirs is READY.
+
+        A page that healed itself (a lost socket that came back) is the same one: what hung in it may leave any moment.
+        """
+        if any(isinstance(effect, signals.ReloadPage | signals.CloseBrowser) for effect in self._machine.effects):
+            self._page_goes = True
+        elif self._page_goes and self.state is State.READY:
+            self._page_goes = False
+            self.dispatcher.page_gone(now)
 
     def _tick(self, now: float) -> None:
         if self._read_at is not None and self._read_at <= now:

@@ -154,6 +154,13 @@ class Handled:
     """Whether the message may have reached the server: a send was called, or one of a former owner was found."""
     failure: PageSilent | PageEnded | BrowserEnded | None = None
     """What broke under it."""
+    page_gone: bool = False
+    """Whether the page it was called in is gone, and nothing can leave any more."""
+
+    @property
+    def may_still_send(self) -> bool:
+        """Whether its message may leave after this: the call was given up, not answered."""
+        return self.called and self.fate is not Fate.FINISHED and not self.page_gone
 
 
 SessionInput = (

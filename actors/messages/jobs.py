@@ -112,6 +112,8 @@ class Attempt(Message):
     chat_id: str
     page: int = 0
     """Page generation inside this owner: a timed-out call may still send until this page is gone."""
+    in_doubt: bool = False
+    """Whether WhatsApp's server may have had the message before this attempt: then a refusal of it proves nothing."""
 
 
 class StatusChange(Message):

@@ -1,12 +1,14 @@
 """Waiting in a session actor: expiry, pause, direct sends, the window, and the log that is read in pieces."""
 
+import pytest
+
 from actors.core.attempts import cancelled, settled
 from actors.messages.commands import QueueQuery, SessionPause, SessionResume
 from actors.messages.jobs import Job
 from actors.messages.replies import QueueReply
 from tests.actor.conftest import Staged
 from tests.actor.stage import Stage, limit
-from tests.support.fakes import FakePorts, settle
+from tests.support.fakes import FakePorts, SendAct, settle
 
 
 def ids(jobs: list[Job]) -> list[str]:
@@ -39,15 +41,18 @@ async def test_a_job_deep_in_the_queue_expires_behind_a_full_window(staged: Stag
     assert stage.ports.events.of("message.failed")
 
 
-async def test_a_job_with_an_attempt_expires_only_when_the_page_knows_that_it_was_not_sent(staged: Staged) -> None:
+@pytest.mark.parametrize(("act", "outcome"), [("gone", "expired"), ("gone_stored", "unconfirmed")])
+async def test_a_job_with_an_attempt_of_unknown_fate_is_not_called_expired_before_the_page_was_asked(
+    staged: Staged, act: SendAct, outcome: str
+) -> None:
     stage = await staged()
-    stage.browser.plan("gone")
+    stage.browser.plan(act)
     stage.browser.opens.extend(["fail", "fail"])
     (job,) = await stage.submit(expires_in_s=2)
     await stage.clock.advance(3)
     assert stage.record(job).status == "sending"
     await stage.clock.advance(20)
-    assert stage.record(job).status == "expired"
+    assert stage.record(job).status == outcome
     assert stage.whatsapp.accepted == []
 
 

@@ -69,6 +69,8 @@ class Sessions(RuleBasedStateMachine):
         self.reads: list[signals.ReadJobs] = []
         self.active: signals.HandleJob | None = None
         self.sends: list[float] = []
+        self.hanging = 0
+        """Calls in doubt that will leave at the last moment, when their page goes."""
         self.ends = 0
         self.cancelling = False
         self.say(signals.Start())
@@ -86,6 +88,9 @@ class Sessions(RuleBasedStateMachine):
                 self.begin(effect)
             case signals.CancelJobs():
                 self.cancelling = True
+            case signals.ReloadPage() | signals.CloseBrowser():
+                self.sends += [self.now] * self.hanging
+                self.hanging = 0
             case signals.End():
                 self.ends += 1
 
@@ -136,16 +141,23 @@ class Sessions(RuleBasedStateMachine):
         self.say(signals.JobsCancelled())
 
     @precondition(lambda self: self.active)
-    @rule(fate=st.sampled_from(Fate), takes_s=st.sampled_from([0.0, 0.5, 5.0]), failure=st.sampled_from(FAILURES))
+    @rule(
+        fate=st.sampled_from(Fate),
+        takes_s=st.sampled_from([0.0, 0.5, 5.0]),
+        failure=st.sampled_from(FAILURES),
+        late=st.booleans(),
+    )
     def end_job(
-        self, fate: Fate, takes_s: float, failure: PageEnded | BrowserEnded | signals.PageSilent | None
+        self, fate: Fate, takes_s: float, failure: PageEnded | BrowserEnded | signals.PageSilent | None, *, late: bool
     ) -> None:
         order, self.active = self.active, None
         assert order is not None
         called = order.may_send and fate in {Fate.FINISHED, Fate.DOUBTED}
         if order.refusal and fate is Fate.NEEDS_SLOT:
             fate = Fate.FINISHED
-        if called:
+        if called and late and fate is Fate.DOUBTED:
+            self.hanging += 1
+        elif called:
             self.sends.append(self.now)
         self.now += takes_s
         if fate is Fate.FINISHED:

@@ -63,6 +63,8 @@ class FakeClock:
 
     def __init__(self) -> None:
         self._elapsed = 0.0
+        self.off_by_s = 0.0
+        """How far the wall clock of this node is off, as after a jump."""
         self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
         self._order = itertools.count()
 
@@ -70,6 +72,10 @@ class FakeClock:
         return 1_000.0 + self._elapsed
 
     def now(self) -> datetime:
+        return self.server_now() + timedelta(seconds=self.off_by_s)
+
+    def server_now(self) -> datetime:
+        """The wall clock of everybody else."""
         return START + timedelta(seconds=self._elapsed)
 
     async def sleep(self, seconds: float) -> None:
@@ -100,8 +106,8 @@ class FakeClock:
 # --- the page -----------------------------------------------------------------------------------------------------
 
 SendAct = Literal[
-    "ok", "crash", "crash_accepted", "gone", "gone_accepted", "timeout", "timeout_accepted", "timeout_stored",
-    "refused", "pending", "failed", "no_recipient", "hang", "hang_acked",
+    "ok", "crash", "crash_accepted", "gone", "gone_accepted", "gone_stored", "timeout", "timeout_accepted",
+    "timeout_stored", "late", "refused", "pending", "failed", "no_recipient", "hang", "hang_acked",
 ]  # fmt: skip
 OpenAct = Literal["ready", "linked", "qr", "silent", "fail", "hang"]
 
@@ -122,9 +128,13 @@ class FakeWhatsApp:
     linked: bool = True
     quarantined: int = 0
     logouts: int = 0
+    accepted_at: list[float] = field(default_factory=list)
+    """When, for each of ``accepted``, by the server's own time."""
+    time: Callable[[], float] = lambda: 0.0
 
     def accept(self, full_key: str) -> None:
         self.accepted.append(full_key.split("_")[2])
+        self.accepted_at.append(self.time())
         self.stored[full_key] = 1
 
 
@@ -145,6 +155,8 @@ class FakePage:
         """Whether every call runs into its deadline."""
         self.deaf = False
         """Whether a probe finds the session not ready."""
+        self._late: list[str] = []
+        """Calls that let their deadline pass and leave at the last moment, when the page goes."""
         self.discarded: list[Prepared] = []
         self.refreshes = 0
         self.codes: list[str] = []
@@ -182,9 +194,21 @@ class FakePage:
         act = self._browser.next_reload()
         if act == "fail":
             raise BrowserGone("the browser is gone")
+        await self._go()
         self.page_number += 1
         self.alive, self.wedged = True, False
         self._browser.greet(self, act)
+
+    async def _go(self) -> None:
+        """Take a while to go; what hung leaves just before."""
+        await self._clock.sleep(self._browser.close_takes_s)
+        self.leave()
+
+    def leave(self) -> None:
+        """Let what hangs leave."""
+        for full_key in self._late:
+            self.whatsapp.accept(full_key)
+        self._late.clear()
 
     async def refresh_qr(self) -> None:
         await self._answer("refresh_qr")
@@ -220,17 +244,14 @@ class FakePage:
 
     async def _act(self, act: SendAct, full_key: str, timeout_s: float) -> Sent:
         whatsapp = self.whatsapp
-        if act in {"crash_accepted", "gone_accepted", "timeout_accepted"}:
-            whatsapp.accept(full_key)
-        if act == "timeout_stored":
-            whatsapp.stored[full_key] = 0
+        self._leave_traces(act, full_key)
         if act in {"crash", "crash_accepted"}:
             self.crash()
             raise PageCrashed("the page crashed under a send")
-        if act in {"gone", "gone_accepted"}:
+        if act in {"gone", "gone_accepted", "gone_stored"}:
             self.lose_browser()
             raise BrowserGone("the browser ended under a send")
-        if act in {"timeout", "timeout_accepted", "timeout_stored"}:
+        if act in {"timeout", "timeout_accepted", "timeout_stored", "late"}:
             await self._clock.sleep(timeout_s)
             raise PageUnresponsive("send did not answer")
         if act in {"hang", "hang_acked"}:
@@ -251,6 +272,15 @@ class FakePage:
             self.whatsapp.accept(full_key)
             self.tell(AckChanged((full_key,), full_key.split("_")[1], 1))
         await asyncio.get_running_loop().create_future()
+
+    def _leave_traces(self, act: SendAct, full_key: str) -> None:
+        """Do what comes before a call breaks off."""
+        if act in {"crash_accepted", "gone_accepted", "timeout_accepted"}:
+            self.whatsapp.accept(full_key)
+        if act in {"timeout_stored", "gone_stored"}:
+            self.whatsapp.stored[full_key] = 0
+        if act == "late":
+            self._late.append(full_key)
 
     async def lookup(self, full_key: str, bare_id: str, address: str) -> Found | None:
         await self._answer("lookup")
@@ -279,7 +309,7 @@ class FakePage:
         if not self.closed:
             self.closed = True
             self.alive = False
-            await self._clock.sleep(self._browser.close_takes_s)
+            await self._go()
 
     def kill(self) -> None:
         self.killed = self.closed = True
@@ -400,7 +430,8 @@ class FakePorts:
     def __post_init__(self) -> None:
         self.browser = FakeBrowser(self.clock, self.whatsapp)
         self.profile = FakeLocalProfile(self.whatsapp)
-        self.events.clock = self.clock.now
+        self.events.clock = self.clock.server_now
+        self.whatsapp.time = self.clock.monotonic
 
     def all_down(self, *, down: bool) -> None:
         """Let NATS be away, or come back."""

@@ -108,13 +108,18 @@ class MemoryEvents(Store):
         super().__init__()
         self.published: list[Event] = []
         self.repeats: list[Event] = []
+        self.stored_at: list[datetime] = []
+        """When the store took each of ``published``, by its own clock."""
         self.clock: Callable[[], datetime] = lambda: datetime.now(UTC)
         """The store's clock."""
 
     async def publish(self, event: Event) -> None:
         self.reach("publish")
-        known = any(earlier.id == event.id for earlier in self.published)
-        (self.repeats if known else self.published).append(event)
+        if any(earlier.id == event.id for earlier in self.published):
+            self.repeats.append(event)
+            return
+        self.published.append(event)
+        self.stored_at.append(self.clock())
 
     async def last_seq(self) -> int:
         self.reach("last_seq")
@@ -125,10 +130,10 @@ class MemoryEvents(Store):
         now = self.clock()
         told = [
             Told(event.data.job_id, event.data.attempt, age_s, event.event != "job.sending")
-            for event in self.published
+            for event, stored_at in zip(self.published, self.stored_at, strict=True)
             if isinstance(event, JobEvent)
             and event.event not in {"job.accepted", "job.rejected"}
-            and (age_s := max(0.0, (now - event.time).total_seconds())) <= within_s
+            and (age_s := max(0.0, (now - stored_at).total_seconds())) <= within_s
         ]
         return ends_of_attempts(told)
 

@@ -34,7 +34,7 @@ def held(seq: int, lane: LaneName = "normal", *, expires_at: float = FOREVER, **
     return Held(seq, job(seq, lane, **fields), expires_at)
 
 
-def attempt(n: int = 1, *, epoch: int = 1, page: int = 1, generation: str = "g1") -> Attempt:
+def attempt(n: int = 1, *, epoch: int = 1, page: int = 1, generation: str = "g1", in_doubt: bool = False) -> Attempt:
     return Attempt(
         n=n,
         epoch=epoch,
@@ -42,6 +42,7 @@ def attempt(n: int = 1, *, epoch: int = 1, page: int = 1, generation: str = "g1"
         full_key=f"true_6281234567890@c.us_{message_id_of_job(job(1).job_id)}",
         chat_id="6281234567890@c.us",
         page=page,
+        in_doubt=in_doubt,
     )
 
 

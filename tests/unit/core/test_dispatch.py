@@ -74,12 +74,47 @@ def test_behind_a_full_window_the_head_is_looked_at_once_without_a_place() -> No
     assert it.begin(60, ready=True) == HandleJob(second, ready=True, may_send=True)
 
 
+def test_a_call_in_doubt_keeps_its_place_until_its_page_is_gone() -> None:
+    job = held(1)
+    it = dispatcher(job, max_messages=1)
+    it.begin(0, ready=True)
+    it.end(handled(job, Fate.DOUBTED), 30)
+    assert (it.window.state(100).remaining, it.window.state(100).reset_at) == (0, 160), "it may leave even now"
+    it.page_gone(101)
+    it.page_gone(102)
+    assert it.window.state(101).reset_at == 161
+
+
+def test_a_call_whose_page_is_gone_ends_with_it() -> None:
+    job = held(1)
+    it = dispatcher(job, max_messages=1)
+    it.begin(0, ready=True)
+    it.end(Handled(job, Fate.DOUBTED, called=True, page_gone=True), 30)
+    assert it.window.state(31).reset_at == 90
+
+
 def test_a_doubted_job_is_looked_at_again_although_the_window_is_full() -> None:
     job = held(1)
     it = dispatcher(job, max_messages=1)
     it.begin(0, ready=True)
     it.end(handled(job, Fate.DOUBTED), 1)
     assert it.begin(2, ready=True) == HandleJob(job, ready=True, may_send=False)
+
+
+def test_the_fate_of_a_doubted_job_is_asked_for_before_anything_else_is_sent() -> None:
+    first, direct = held(1), held(2, "direct")
+    it = dispatcher(first)
+    it.begin(0, ready=True)
+    it.end(handled(first, Fate.DOUBTED), 30)
+    it.mailbox.wake("direct")
+    it.mailbox.put(it.mailbox.reads()[0], [direct])
+    it.page_gone(31)
+    lookup = HandleJob(first, ready=True, may_send=False)
+    assert it.begin(31, ready=True) == lookup
+    it.end(handled(first, Fate.UNAVAILABLE, called=False), 31)
+    assert it.begin(33, ready=True) == lookup
+    it.end(handled(first, Fate.NEEDS_SLOT, called=False), 33)
+    assert it.begin(33, ready=True) == HandleJob(direct, ready=True, may_send=True)
 
 
 def test_direct_refuses_at_once_where_it_would_rather_not_wait() -> None:

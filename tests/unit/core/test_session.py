@@ -353,6 +353,8 @@ def test_a_doubted_send_renews_the_page_and_counts_nothing() -> None:
     assert talk.wants(signals.ReloadPage) == [signals.ReloadPage()]
     assert (talk.state, talk.core.reconnect_attempt) == (State.RECONNECTING, 0)
     talk.say(Synced(WID, None))
+    assert talk.wants(signals.HandleJob) == [signals.HandleJob(job, ready=True, may_send=False)]
+    talk.say(signals.Handled(job, Fate.NEEDS_SLOT, called=False))
     assert talk.wants(signals.HandleJob) == [signals.HandleJob(job, ready=True, may_send=True)]
 
 

@@ -1,0 +1,109 @@
+"""The rate window where calls hang and owners change (promise 3): what counts, and until when."""
+
+import pytest
+
+from actors.core.facts import ConnectionLost, Synced
+from actors.messages.commands import RateLimitQuery
+from actors.messages.replies import RateLimitReply
+from tests.actor.conftest import Staged
+from tests.actor.stage import Stage, limit
+from tests.support.fakes import FakePorts
+
+
+async def remaining(stage: Stage) -> int:
+    reply = await stage.ask(RateLimitQuery())
+    assert isinstance(reply, RateLimitReply)
+    return reply.remaining
+
+
+async def test_a_timed_out_call_counts_until_its_page_is_gone(staged: Staged) -> None:
+    stage = await staged(desired=limit(1, 10_000), send_timeout_s=5)
+    stage.browser.plan("late")
+    stage.browser.close_takes_s = 3
+    late, other = await stage.submit(2)
+    await stage.clock.advance(7)
+    assert (stage.whatsapp.accepted, await remaining(stage)) == ([], 0)
+    await stage.clock.advance(30)
+    assert stage.whatsapp.accepted == [late.message_id, other.message_id]
+    left, sent = stage.whatsapp.accepted_at
+    assert sent - left >= 10, "counted from its deadline on, the next would have come after 7 s"
+
+
+async def test_a_timed_out_call_counts_while_its_page_heals_itself(staged: Staged) -> None:
+    stage = await staged(desired=limit(1, 10_000), send_timeout_s=5)
+    stage.browser.plan("late")
+    (late,) = await stage.submit()
+    await stage.clock.advance(4)
+    page = stage.browser.page
+    page.tell(ConnectionLost("socket"))
+    await stage.clock.advance(2)
+    assert stage.state == "reconnecting"
+    page.tell(Synced(stage.whatsapp.wid, None))
+    (direct,) = await stage.submit(lane="direct")
+    await stage.clock.advance(30)
+    assert stage.browser.page.calls.count("reload") == 1, "it healed, but what hung in it could leave at any moment"
+    assert stage.whatsapp.accepted == [late.message_id, direct.message_id]
+    assert stage.whatsapp.accepted_at[1] - stage.whatsapp.accepted_at[0] >= 10
+
+
+async def test_no_call_begins_before_the_attempt_is_told_since_a_new_owner_counts_what_was_told(
+    staged: Staged,
+) -> None:
+    stage = await staged()
+    stage.ports.events.down = True
+    (job,) = await stage.submit()
+    await stage.clock.advance(3)
+    assert stage.record(job).status == "sending"
+    assert "send" not in stage.browser.page.calls
+    stage.ports.events.down = False
+    await stage.clock.advance(5)
+    assert stage.whatsapp.accepted == [job.message_id]
+
+
+async def test_an_announcement_that_takes_longer_than_the_lease_stops_the_call(staged: Staged) -> None:
+    stage = await staged()
+    stage.ports.events.down = stage.ports.lease.down = True
+    await stage.submit()
+    await stage.clock.advance(7.9)
+    stage.ports.events.down = False
+    await stage.clock.advance(5)
+    assert stage.whatsapp.accepted == []
+
+
+@pytest.mark.parametrize("off_by_s", [-86_400.0, 86_400.0])
+async def test_a_clock_that_jumps_does_not_move_the_window(staged: Staged, off_by_s: float) -> None:
+    """The first owner's clock jumps while it sends, the second one's again; only the server's time counts."""
+    ports = FakePorts()
+    first = await staged(ports, desired=limit(2, 10_000))
+    (queued,) = await first.submit(expires_in_s=7 * 86_400)
+    ports.clock.off_by_s = off_by_s
+    (direct,) = await first.submit(lane="direct", expires_in_s=7 * 86_400)
+    assert await remaining(first) == 0
+    await first.clock.advance(4)
+    await first.close()
+    ports.lease.held = None
+    ports.browser.page.kill()
+    ports.clock.off_by_s = -off_by_s
+    second = await staged(ports, desired=limit(2, 10_000))
+    assert await remaining(second) == 0
+    (third,) = await second.submit(expires_in_s=7 * 86_400)
+    await second.clock.advance(5.9)
+    assert ports.whatsapp.accepted == [queued.message_id, direct.message_id]
+    await second.clock.advance(0.2)
+    assert ports.whatsapp.accepted == [queued.message_id, direct.message_id, third.message_id]
+
+
+async def test_an_attempt_without_an_end_counts_from_the_takeover(staged: Staged) -> None:
+    ports = FakePorts()
+    first = await staged(ports, desired=limit(1, 10_000))
+    first.browser.plan("hang")
+    (job,) = await first.submit()
+    await first.clock.advance(8)
+    await first.close()
+    ports.lease.held = None
+    ports.browser.page.kill()
+    second = await staged(ports, desired=limit(1, 10_000))
+    await second.clock.advance(9.9)
+    assert ports.whatsapp.accepted == []
+    await second.clock.advance(0.2)
+    assert ports.whatsapp.accepted == [job.message_id]

@@ -1,0 +1,84 @@
+"""An owner that dies at a chosen step: every call of a port is two steps, before it has its effect and after.
+
+What the process was about to do next never happens; whatever else of it still runs reaches nothing any more. So a test
+may let an owner die at every step there is, one after the other.
+"""
+
+import asyncio
+import inspect
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Final, cast
+
+from actors.errors import Unavailable
+from actors.ports import FleetPorts, SessionPorts, SessionSpec
+from tests.support.fakes import FakePage, FakePorts
+
+_STEPS: Final = frozenset({
+    "get", "create", "update", "publish", "delete", "read", "prepare", "resolve", "send", "lookup", "reload", "discard",
+})  # fmt: skip
+"""What stands between a job and its outcome. Leases, statuses and browsers have tests of their own."""
+
+
+class Life:
+    """Counts the steps of one owner and ends it at one of them."""
+
+    def __init__(self, dies_at: int | None) -> None:
+        self.dies_at = dies_at
+        self.steps = 0
+        self.dead = False
+        self.last = ""
+        """The step it died at."""
+
+    async def step(self, name: str) -> None:
+        if self.dead:
+            raise Unavailable(f"{name}: this owner is dead")
+        self.steps += 1
+        if self.steps == self.dies_at:
+            self.dead, self.last = True, name
+            await asyncio.get_running_loop().create_future()
+
+
+class _Mortal:
+    """A port through which a life reaches the world."""
+
+    def __init__(self, port: object, life: Life) -> None:
+        self._port = port
+        self._life = life
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._port, name)
+        return self._mortal(name, found) if inspect.iscoroutinefunction(found) else found
+
+    def _mortal(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        async def step_and_call(*args: Any, **kwargs: Any) -> Any:
+            if name not in _STEPS:
+                if self._life.dead:
+                    raise Unavailable(f"{name}: this owner is dead")
+                result = await call(*args, **kwargs)
+                return _Mortal(result, self._life) if isinstance(result, FakePage) else result
+            await self._life.step(f"before {name}")
+            result = await call(*args, **kwargs)
+            await self._life.step(f"after {name}")
+            return result
+
+        return step_and_call
+
+
+class MortalPorts:
+    """The ports of an owner with a given life; what they lead to outlives it."""
+
+    def __init__(self, ports: FakePorts, life: Life) -> None:
+        self._ports = ports
+        self._life = life
+
+    async def connect(self, spec: SessionSpec) -> SessionPorts:
+        ports = await self._ports.connect(spec)
+        mortal = {
+            name: cast("Any", _Mortal(getattr(ports, name), self._life))
+            for name in ("browser", "jobs", "records", "events", "status", "lease", "heads", "profile", "snapshots")
+        }
+        return replace(ports, **mortal)
+
+    async def connect_fleet(self) -> FleetPorts:
+        raise Unavailable("these are the ports of one session")
