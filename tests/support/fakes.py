@@ -40,6 +40,7 @@ from actors.ports import (
     Vitals,
 )
 from tests.support.copies import FakeLocalProfile, MemorySnapshots
+from tests.support.far_side import FakeWhatsApp
 from tests.support.memory import MemoryBoard, MemoryEvents, MemoryHeads, MemoryJobLog, MemoryLease, MemoryRecords
 
 START: Final = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -110,32 +111,6 @@ SendAct = Literal[
     "timeout_stored", "late", "refused", "pending", "failed", "no_recipient", "hang", "hang_acked",
 ]  # fmt: skip
 OpenAct = Literal["ready", "linked", "qr", "silent", "fail", "hang"]
-
-
-@dataclass
-class FakeWhatsApp:
-    """The far side, and the profile on disk: both outlive every page."""
-
-    accepted: list[str] = field(default_factory=list)
-    """Bare ids in the order in which the server accepted them, repeats included."""
-    stored: dict[str, int] = field(default_factory=dict)
-    """The profile's messages: full key to ack."""
-    wid: str = "6281111111111@c.us"
-    generation: str = "generation-1"
-    missing: bool = False
-    """Whether there is no profile on this machine."""
-    marked_linked: bool = False
-    linked: bool = True
-    quarantined: int = 0
-    logouts: int = 0
-    accepted_at: list[float] = field(default_factory=list)
-    """When, for each of ``accepted``, by the server's own time."""
-    time: Callable[[], float] = lambda: 0.0
-
-    def accept(self, full_key: str) -> None:
-        self.accepted.append(full_key.split("_")[2])
-        self.accepted_at.append(self.time())
-        self.stored[full_key] = 1
 
 
 class FakePage:

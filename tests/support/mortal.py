@@ -29,14 +29,26 @@ class Life:
         self.dead = False
         self.last = ""
         """The step it died at."""
+        self._buried = asyncio.Event()
 
     async def step(self, name: str) -> None:
-        if self.dead:
-            raise Unavailable(f"{name}: this owner is dead")
+        """Make one step, or die of it."""
+        await self.alive(name)
         self.steps += 1
         if self.steps == self.dies_at:
             self.dead, self.last = True, name
-            await asyncio.get_running_loop().create_future()
+            await self.alive(name)
+
+    async def alive(self, name: str) -> None:
+        """Return while it lives; what a dead owner asks for gets no answer."""
+        if self.dead:
+            await self._buried.wait()
+            raise Unavailable(f"{name}: this owner is dead")
+
+    def bury(self) -> None:
+        """Let what still waits for answers end, so that its remains can be cleared away."""
+        self.dead = True
+        self._buried.set()
 
 
 class _Mortal:
@@ -53,8 +65,7 @@ class _Mortal:
     def _mortal(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         async def step_and_call(*args: Any, **kwargs: Any) -> Any:
             if name not in _STEPS:
-                if self._life.dead:
-                    raise Unavailable(f"{name}: this owner is dead")
+                await self._life.alive(name)
                 result = await call(*args, **kwargs)
                 return _Mortal(result, self._life) if isinstance(result, FakePage) else result
             await self._life.step(f"before {name}")
