@@ -43,7 +43,7 @@ class Life:
         """Return while it lives; what a dead owner asks for gets no answer."""
         if self.dead:
             await self._buried.wait()
-            raise Unavailable(f"{name}: this owner is dead")
+            raise asyncio.CancelledError(f"{name}: this owner is dead")
 
     def bury(self) -> None:
         """Let what still waits for answers end, so that its remains can be cleared away."""
