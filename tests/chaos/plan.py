@@ -84,7 +84,7 @@ class Scale:
     span_s: float
     """How long jobs are asked and faults happen."""
     settle_s: float
-    """How long it may take afterwards until every job has its outcome."""
+    """How long to wait afterwards for the next job's outcome, until all have theirs."""
     wanted: tuple[Kind, ...]
     """Faults that happen in any case; more are chosen while there is room."""
     more: tuple[Kind, ...]
@@ -96,7 +96,7 @@ class Scale:
 
 
 FULL: Final = Scale(
-    tenants=2, sessions=4, jobs=1_000, span_s=270, settle_s=150,
+    tenants=2, sessions=4, jobs=1_000, span_s=270, settle_s=90,
     wanted=(
         *Kind, Kind.ACTOR, Kind.ACTOR, Kind.FREEZE, Kind.FREEZE, Kind.BROWSER, Kind.NATS, Kind.NO_ACK, Kind.LOSE,
     ),

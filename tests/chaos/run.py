@@ -52,16 +52,15 @@ async def run(plan: Plan, folder: Path, say: Say) -> History:
         say("everything runs; linking")
         linked_at = await _link_all(plan, clients, phone, accounts)
         say(f"{len(linked_at)} sessions are ready; {len(plan.jobs)} jobs and {len(plan.faults)} faults begin")
-        clock = SystemClock()
-        began = clock.monotonic()
-        deadline = began + plan.scale.span_s + plan.scale.settle_s
-        load, mischief = Load(plan.seed, clients, deadline), Mischief(stack, phone, accounts, say)
+        began = SystemClock().monotonic()
+        load = Load(plan.seed, clients, began + plan.scale.span_s + plan.scale.settle_s)
+        mischief = Mischief(stack, phone, accounts, say)
         async with asyncio.TaskGroup() as going_on:
             going_on.create_task(ask_all(load, plan.jobs, began))
-            going_on.create_task(make_mischief(mischief, plan.faults, began))
+            going_on.create_task(make_mischief(mischief, plan, watch, began))
         say("all is asked and done; waiting for the outcomes")
         stock = Stock(clients, load.asked)
-        states = await stock.settle(plan, watch, deadline)
+        states = await stock.settle(plan, watch)
         return History(
             max_messages=WINDOW.max_messages,
             window_s=WINDOW.window_ms / 1_000,
@@ -107,18 +106,26 @@ class Stock:
         self._final: dict[str, Outcome] = {}
         """Outcomes that will not change any more."""
 
-    async def settle(self, plan: Plan, watch: Watch, deadline: float) -> dict[SessionKey, str]:
-        """Wait until every job has its outcome, announced, and every session is ready; returns their states."""
+    async def settle(self, plan: Plan, watch: Watch) -> dict[SessionKey, str]:
+        """Wait until every job has its outcome, announced, and every session is ready; returns their states.
+
+        A busy machine may take as long as it likes while jobs come to their end; without any progress it is over soon.
+        """
+        least, give_up_at = len(self._asked) + 1, 0.0
         while True:
-            states = {key: (await self._clients[key.tenant_id].status(key.session_id)).state for key in plan.sessions}
+            states = await self._states(plan)
             outcomes = await self.outcomes()
-            settled = all(one.status not in OPEN_STATUSES for one in outcomes.values())
-            announced = all(watch.announced.get(job_id) for job_id in outcomes)
-            if settled and announced and set(states.values()) == {"ready"}:
+            left = sum(one.status in OPEN_STATUSES or not watch.announced.get(key) for key, one in outcomes.items())
+            if left == 0 and set(states.values()) == {"ready"}:
                 return states
-            if self._clock.monotonic() >= deadline:
+            if left < least:
+                least, give_up_at = left, self._clock.monotonic() + plan.scale.settle_s
+            if self._clock.monotonic() >= give_up_at:
                 return states
             await self._clock.sleep(_LOOK_EVERY_S)
+
+    async def _states(self, plan: Plan) -> dict[SessionKey, str]:
+        return {key: (await self._clients[key.tenant_id].status(key.session_id)).state for key in plan.sessions}
 
     async def outcomes(self) -> dict[str, Outcome]:
         """Ask what became of every job that is known."""

@@ -37,6 +37,11 @@ class Watch:
             if isinstance(result, Exception):
                 raise result
 
+    def down(self) -> set[SessionKey]:
+        """The sessions of which the last that was heard is that they are not ready."""
+        last = {told.key: told.event for told in self.told}
+        return {key for key, event in last.items() if event != "session.ready"}
+
     async def _listen(self, client: Client) -> None:
         async with client.events(since=datetime.now(UTC)) as events:
             async for event in events:
