@@ -31,6 +31,9 @@ _MAX_WINDOW_BYTES: Final = 2**27
 """Memory a decompression may take at most: what zstd's own tool allows."""
 
 
+Stream = io.RawIOBase | IO[bytes]
+
+
 class Seen(NamedTuple):
     """What tells whether a file changed."""
 
@@ -72,7 +75,7 @@ def _files(folder: Path, parts: tuple[str, ...]) -> Iterator[tuple[str, Seen]]:
 def pack(
     folder: Path,
     parts: tuple[str, ...],
-    target: io.RawIOBase,
+    target: Stream,
     *,
     max_bytes: int,
     quiet_s: float = 0.0,
@@ -129,7 +132,7 @@ def _add(tar: tarfile.TarFile, folder: Path, name: str, seen: Seen) -> None:
         raise ProfileUnsteady(f"{name} changed while it was copied") from exc
 
 
-def unpack(source: io.RawIOBase, folder: Path, *, max_bytes: int) -> None:
+def unpack(source: Stream, folder: Path, *, max_bytes: int) -> None:
     """Write a stream's files into an empty folder.
 
     Raises:
@@ -145,7 +148,7 @@ def unpack(source: io.RawIOBase, folder: Path, *, max_bytes: int) -> None:
                 _extract(tar, folder, max_bytes)
             while stream.read(_BLOCK_BYTES):
                 pass
-    except (tarfile.TarError, zstandard.ZstdError, EOFError) as exc:
+    except (tarfile.TarError, zstandard.ZstdError, EOFError, FileExistsError, NotADirectoryError) as exc:
         raise SnapshotDamaged(f"the snapshot cannot be unpacked: {exc}") from exc
 
 
@@ -158,7 +161,8 @@ def _extract(tar: tarfile.TarFile, folder: Path, max_bytes: int) -> None:
         path = folder / entry.name
         if not entry.isreg() or ".." in path.parts or not path.is_relative_to(folder):
             raise SnapshotDamaged(f"the snapshot holds {entry.name!r}, which no profile does")
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for parent in reversed(path.relative_to(folder).parents):
+            (folder / parent).mkdir(mode=0o700, parents=True, exist_ok=True)
         content = tar.extractfile(entry)
         if content is None:
             raise SnapshotDamaged(f"the snapshot holds {entry.name!r} without content")

@@ -1,0 +1,223 @@
+"""Snapshots in the object store of a real server: two slots, one writer, nothing left behind."""
+
+import asyncio
+import hashlib
+import os
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import nats
+import pytest
+
+from actors.errors import SnapshotDamaged, Unavailable
+from actors.messages.ids import SessionKey
+from actors.messages.records import SnapshotManifest
+from gateway.answers import Refused
+from gateway.connection import Bus, connect
+from gateway.objects import CHUNK_BYTES, ObjectStore
+from gateway.snapshots import JetStreamSnapshotStore
+from gateway.streams import RETIRED_SNAPSHOTS, SNAPSHOTS, ensure
+from tests.support.nats import NatsServer
+
+pytestmark = pytest.mark.nats
+
+
+@pytest.fixture
+def store(bus: Bus, key: SessionKey) -> JetStreamSnapshotStore:
+    return JetStreamSnapshotStore(bus, key)
+
+
+def file_of(folder: Path, content: bytes) -> Path:
+    path = folder / hashlib.sha256(content).hexdigest()[:8]
+    path.write_bytes(content)
+    return path
+
+
+def manifest(content: bytes, *, epoch: int = 1) -> SnapshotManifest:
+    return SnapshotManifest(
+        epoch=epoch,
+        generation=f"g{epoch}",
+        browser_build="shell 1",
+        sha256=hashlib.sha256(content).hexdigest(),
+        size_bytes=len(content),
+        taken_at=datetime(2026, 1, 2, tzinfo=UTC),
+        was_running=False,
+    )
+
+
+async def chunk_names(bus: Bus, key: SessionKey, name: str = SNAPSHOTS) -> list[str]:
+    return await ObjectStore(bus, name).chunk_names(f"{key.tenant_id}.{key.session_id}")
+
+
+async def messages(bus: Bus, key: SessionKey) -> int:
+    """How many messages the store holds of a session, meta data included."""
+    info = await bus.api(f"STREAM.INFO.OBJ_{SNAPSHOTS}", {"subjects_filter": ">"})
+    assert not isinstance(info, Refused)
+    mine = f"$O.{SNAPSHOTS}.C.{key.tenant_id}."
+    return sum(count for subject, count in (info["state"].get("subjects") or {}).items() if subject.startswith(mine))
+
+
+@pytest.mark.parametrize("size", [0, 1, CHUNK_BYTES, 3 * CHUNK_BYTES + 5, 30 * CHUNK_BYTES])
+async def test_a_snapshot_comes_back_as_it_was_and_the_stock_client_reads_it_too(
+    store: JetStreamSnapshotStore, key: SessionKey, tmp_path: Path, nats_server: NatsServer, size: int
+) -> None:
+    content = os.urandom(size)
+    assert await store.store(file_of(tmp_path, content), manifest(content))
+    (held,) = await store.stored()
+    assert (held.slot, held.manifest) == (0, manifest(content))
+    await store.fetch(held, tmp_path / "fetched")
+    assert (tmp_path / "fetched").read_bytes() == content
+    client = await nats.connect(nats_server.url)
+    try:
+        stock = await client.jetstream().object_store(SNAPSHOTS)
+        result = await stock.get(f"{key.tenant_id}.{key.session_id}.0")
+    finally:
+        await client.close()
+    assert (result.data, result.info.size, result.info.chunks) == (content, size, -(-size // CHUNK_BYTES))
+
+
+async def test_the_last_two_are_kept_and_nothing_else_stays(
+    store: JetStreamSnapshotStore, bus: Bus, key: SessionKey, tmp_path: Path
+) -> None:
+    contents = [bytes([number]) * (2 * CHUNK_BYTES) for number in range(4)]
+    for content in contents:
+        assert await store.store(file_of(tmp_path, content), manifest(content))
+    assert [one.manifest for one in await store.stored()] == [manifest(contents[3]), manifest(contents[2])]
+    assert len(await chunk_names(bus, key)) == 2
+    assert await messages(bus, key) == 4
+
+
+async def test_a_snapshot_that_was_found_bad_goes_first(store: JetStreamSnapshotStore, tmp_path: Path) -> None:
+    for content in (b"good", b"bad"):
+        await store.store(file_of(tmp_path, content), manifest(content))
+    bad = (await store.stored())[0]
+    assert await store.store(file_of(tmp_path, b"new"), manifest(b"new"), bad={bad.revision})
+    assert [one.manifest for one in await store.stored()] == [manifest(b"new"), manifest(b"good")]
+
+
+async def test_an_owner_of_old_cannot_replace_what_a_newer_one_wrote(
+    store: JetStreamSnapshotStore, bus: Bus, key: SessionKey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = file_of(tmp_path, b"old" * CHUNK_BYTES), file_of(tmp_path, b"new")
+    assert await store.store(old, manifest(old.read_bytes(), epoch=5))
+    assert await store.store(new, manifest(b"new", epoch=6))
+    assert not await store.store(old, manifest(old.read_bytes(), epoch=5))
+    # And one that was frozen in the middle of its upload: the slot is not what it was when it chose it.
+    put = store._objects.put
+    stranger = JetStreamSnapshotStore(bus, key)
+
+    async def overtaken(*args: object, **kwargs: object) -> bool:
+        assert await stranger.store(new, manifest(b"new", epoch=8))
+        return await put(*args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(store._objects, "put", overtaken)
+    assert not await store.store(old, manifest(old.read_bytes(), epoch=7))
+    assert [one.manifest.epoch for one in await store.stored()] == [8, 6]
+    assert len(await chunk_names(bus, key)) == 2
+
+
+async def test_of_two_that_write_at_once_each_leaves_a_whole_snapshot_or_none(
+    store: JetStreamSnapshotStore, bus: Bus, key: SessionKey, tmp_path: Path
+) -> None:
+    contents = [bytes([number]) * (3 * CHUNK_BYTES) for number in range(4)]
+    done = await asyncio.gather(
+        *(JetStreamSnapshotStore(bus, key).store(file_of(tmp_path, one), manifest(one)) for one in contents)
+    )
+    assert any(done)
+    for number, held in enumerate(await store.stored()):
+        await store.fetch(held, tmp_path / f"fetched{number}")
+
+
+async def test_what_a_crash_left_of_an_upload_goes_with_the_next_snapshot_but_a_newer_owners_does_not(
+    store: JetStreamSnapshotStore, bus: Bus, key: SessionKey, tmp_path: Path
+) -> None:
+    prefix = f"$O.{SNAPSHOTS}.C.{key.tenant_id}.{key.session_id}"
+    for nuid in ("3-aa", "4-bb", "5-cc"):
+        await bus.store(f"{prefix}.{nuid}", b"left behind")
+    await store.store(file_of(tmp_path, b"new"), manifest(b"new", epoch=4))
+    names = sorted(name.rpartition(".")[2] for name in await chunk_names(bus, key))
+    assert len(names) == 2
+    assert names[1] == "5-cc"
+
+
+async def test_damage_in_the_store_is_found(
+    store: JetStreamSnapshotStore, bus: Bus, key: SessionKey, tmp_path: Path
+) -> None:
+    content = os.urandom(2 * CHUNK_BYTES)
+    await store.store(file_of(tmp_path, content), manifest(content))
+    (held,) = await store.stored()
+    found = await ObjectStore(bus, SNAPSHOTS).find(f"{key.tenant_id}.{key.session_id}.0")
+    assert found is not None
+    await bus.api(f"STREAM.PURGE.OBJ_{SNAPSHOTS}", {"filter": f"$O.{SNAPSHOTS}.C.{found.nuid}", "keep": 1})
+    with pytest.raises(SnapshotDamaged, match=f"holds {CHUNK_BYTES} bytes of the snapshot's {2 * CHUNK_BYTES}"):
+        await store.fetch(held, tmp_path / "cut")
+    await store.store(file_of(tmp_path, b"a"), manifest(b"a"))
+    await store.store(file_of(tmp_path, b"b"), manifest(b"b"))
+    with pytest.raises(SnapshotDamaged, match="was replaced"):
+        await store.fetch(held, tmp_path / "replaced")
+
+
+async def test_a_slot_that_says_nothing_is_no_snapshot_and_the_first_to_be_used_again(
+    store: JetStreamSnapshotStore, bus: Bus, key: SessionKey, tmp_path: Path
+) -> None:
+    for content in (b"a", b"b"):
+        await store.store(file_of(tmp_path, content), manifest(content))
+    objects, name = ObjectStore(bus, SNAPSHOTS), f"{key.tenant_id}.{key.session_id}.1"
+    found = await objects.find(name)
+    assert found is not None
+
+    async def nothing() -> AsyncIterator[bytes]:
+        for piece in (b"",):
+            yield piece
+
+    assert await objects.put(name, f"{key.tenant_id}.{key.session_id}.1-x", nothing(), {}, revision=found.revision)
+    assert [one.manifest for one in await store.stored()] == [manifest(b"a")]
+    await store.store(file_of(tmp_path, b"c"), manifest(b"c"))
+    assert [one.manifest for one in await store.stored()] == [manifest(b"c"), manifest(b"a")]
+
+
+async def test_snapshots_of_an_ended_login_lie_aside_for_seven_days(
+    store: JetStreamSnapshotStore, bus: Bus, key: SessionKey, tmp_path: Path
+) -> None:
+    await store.retire()
+    for content in (b"older", b"newest"):
+        await store.store(file_of(tmp_path, content), manifest(content))
+    await store.retire()
+    assert await store.stored() == []
+    assert await messages(bus, key) == 0
+    (nuid,) = await chunk_names(bus, key, RETIRED_SNAPSHOTS)
+    aside = await ObjectStore(bus, RETIRED_SNAPSHOTS).find(nuid)
+    assert aside is not None
+    assert b"".join([chunk async for chunk in ObjectStore(bus, RETIRED_SNAPSHOTS).read(aside)]) == b"newest"
+    info = await bus.api(f"STREAM.INFO.OBJ_{RETIRED_SNAPSHOTS}")
+    assert not isinstance(info, Refused)
+    assert info["config"]["max_age"] == 7 * 86_400 * 10**9
+    # The next login begins anew, and its snapshots too.
+    assert await store.store(file_of(tmp_path, b"next"), manifest(b"next"))
+
+
+async def test_a_store_without_room_or_without_a_server_is_unavailable(
+    own_nats_server: NatsServer, key: SessionKey, tmp_path: Path
+) -> None:
+    async with await connect(own_nats_server.url, "test") as bus:
+        store = JetStreamSnapshotStore(bus, key)
+        with pytest.raises(Unavailable):
+            await store.stored()
+        await ensure(bus)
+        config = {
+            "name": f"OBJ_{SNAPSHOTS}", "subjects": [f"$O.{SNAPSHOTS}.C.>", f"$O.{SNAPSHOTS}.M.>"],
+            "max_bytes": 4 * CHUNK_BYTES, "discard": "new", "allow_direct": True, "allow_rollup_hdrs": True,
+            "storage": "file", "retention": "limits", "num_replicas": 1,
+        }  # fmt: skip
+        assert not isinstance(await bus.api(f"STREAM.UPDATE.OBJ_{SNAPSHOTS}", config), Refused)
+        assert await store.store(file_of(tmp_path, b"small"), manifest(b"small"))
+        large = file_of(tmp_path, os.urandom(9 * CHUNK_BYTES))
+        with pytest.raises(Unavailable, match="maximum bytes exceeded"):
+            await store.store(large, manifest(large.read_bytes()))
+        assert [one.manifest for one in await store.stored()] == [manifest(b"small")]
+        assert len(await chunk_names(bus, key)) == 1
+        own_nats_server.kill()
+        with pytest.raises(Unavailable):
+            await store.store(large, manifest(large.read_bytes()))
+        own_nats_server.start()
