@@ -213,7 +213,6 @@ class PageKeeper:
 
     async def _close(self) -> None:
         handled = await self._abort_job(0)
-        await self._profiles.rest()
         page, self.page = self.page, None
         self._closing = page
         try:
