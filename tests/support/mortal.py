@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final, cast
 
-from actors.errors import Unavailable
+from actors.errors import BrowserGone, Unavailable
 from actors.ports import FleetPorts, SessionPorts, SessionSpec
 from tests.support.fakes import FakePage, FakePorts
 
@@ -18,6 +18,7 @@ _STEPS: Final = frozenset({
     "get", "create", "update", "publish", "delete", "read", "prepare", "resolve", "send", "lookup", "reload", "discard",
 })  # fmt: skip
 """What stands between a job and its outcome. Leases, statuses and browsers have tests of their own."""
+_OF_PAGES: Final = frozenset({"open", "close", "reload", "prepare", "resolve", "send", "lookup", "discard", "probe"})
 
 
 class Life:
@@ -43,7 +44,9 @@ class Life:
         """Return while it lives; what a dead owner asks for gets no answer."""
         if self.dead:
             await self._buried.wait()
-            raise asyncio.CancelledError(f"{name}: this owner is dead")
+            # What pages raise when they are gone, and stores when they do not answer.
+            error = BrowserGone if name.rsplit(maxsplit=1)[-1] in _OF_PAGES else Unavailable
+            raise error(f"{name}: this owner is dead")
 
     def bury(self) -> None:
         """Let what still waits for answers end, so that its remains can be cleared away."""
