@@ -83,6 +83,37 @@ class RetryConfig(Message):
     """After so long in READY the attempts are full again."""
 
 
+class HearingConfig(Message):
+    """When a page that answers counts as deaf (``actors.core.hearing``)."""
+
+    quiet_after_s: float = Field(default=25.0, ge=0)
+    """After so long without any traffic a probe asks WhatsApp's server something; the real client pings by itself."""
+    answer_timeout_s: float = Field(default=5.0, gt=0)
+    """How long the server may take; shorter than ``probe_timeout_s``."""
+    max_silences: int = Field(default=2, ge=1)
+    """Questions in a row without an answer that make a page deaf."""
+    recheck_after_s: float = Field(default=5.0, gt=0)
+    """When the next probe follows a question without an answer."""
+    unheard_pushes: int = Field(default=3, ge=1)
+    """Frames that nothing in the page took in …"""
+    unheard_after_s: float = Field(default=60.0, ge=0)
+    """… for so long, which make a page deaf,"""
+    doubt_pause_s: float = Field(default=600.0, gt=0)
+    """but no more often than this: longer than ``RetryConfig.stable_after_s``, so that a false alarm costs no attempt
+    in the end."""
+
+
+class MemoryConfig(Message):
+    """The memory budget of one session: worker, Playwright's driver and Chromium, in PSS (measured on Linux)."""
+
+    budget_mib: int = Field(default=900, ge=0)
+    """Above it the browser is closed and opened again once no send is in flight; 0: no budget. On the simulator's page
+    a session needs some 200 MiB; others publish 250-500 MiB for the browser on the real one."""
+    weigh_every_s: float = Field(default=60.0, gt=0)
+    min_interval_s: float = Field(default=3_600.0, gt=0)
+    """Two recycles of a session are at least so far apart."""
+
+
 class SessionConfig(Message):
     """Deadlines and bounds of one session."""
 
@@ -90,6 +121,8 @@ class SessionConfig(Message):
     browser: BrowserConfig = BrowserConfig()
     retry: RetryConfig = RetryConfig()
     profile: ProfileConfig = ProfileConfig()
+    hearing: HearingConfig = HearingConfig()
+    memory: MemoryConfig = MemoryConfig()
     starting_timeout_s: float = Field(default=45.0, gt=0)
     pairing_timeout_s: float = Field(default=300.0, gt=0)
     syncing_timeout_s: float = Field(default=120.0, gt=0)

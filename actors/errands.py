@@ -1,12 +1,13 @@
-"""Short work beside the loop: reading the job log, probing the page. Each errand ends in one input for the core.
+"""Short work beside the loop: reading the job log, probing the page, weighing the processes.
 
-Few run at once: one read a lane, one probe. What escapes an errand is a bug; it is told to whoever sent it.
+Each errand ends in one input for the core. Few run at once: one read a lane, one probe, one weighing. What escapes an
+errand is a bug; it is told to whoever sent it.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, Final
 
 from actors.core import signals
 from actors.core.facts import BrowserEnded, PageEnded
@@ -16,6 +17,8 @@ from actors.deadlines import cancel, within
 from actors.errors import BrowserGone, PageCrashed, PageUnresponsive, Unavailable
 from actors.page_keeper import PageKeeper
 from actors.ports import Clock, JobLog, Page
+
+_WEIGHING_TIMEOUT_S: Final = 10.0
 
 
 class Errands:
@@ -29,6 +32,7 @@ class Errands:
         arm_fuse: Callable[[], Coroutine[Any, Any, None]],
         clock: Clock,
         probe_timeout_s: float,
+        weigh: Callable[[], Coroutine[Any, Any, int | None]],
         tell: Callable[[SessionInput], None],
         on_broken: Callable[[], None],
         log: logging.LoggerAdapter[logging.Logger],
@@ -38,12 +42,14 @@ class Errands:
         self._arm_fuse = arm_fuse
         self._clock = clock
         self._probe_timeout_s = probe_timeout_s
+        self._weigh_all = weigh
         self._tell = tell
         self._on_broken = on_broken
         self._log = log
         self._tasks: set[asyncio.Task[None]] = set()
         self._probing = False
         self._arming = False
+        self._weighing = False
 
     def send(self, errand: Coroutine[Any, Any, None]) -> None:
         """Let an errand run; a bug in it is logged and told."""
@@ -68,6 +74,12 @@ class Errands:
             self._arming = True
             self.send(self._arm(self._keeper.page))
 
+    def weigh(self) -> None:
+        """Measure what the session's processes hold, unless that is under way."""
+        if not self._weighing:
+            self._weighing = True
+            self.send(self._weigh())
+
     async def close(self) -> None:
         """End all errands."""
         await cancel(*self._tasks)
@@ -88,7 +100,13 @@ class Errands:
         number = self._keeper.page_number
         try:
             vitals = await within(self._clock, self._probe_timeout_s, page.probe())
-            found: SessionInput = signals.Probed(vitals.ready, f"probe: socket {vitals.socket_state}")
+            found: SessionInput = signals.Probed(
+                vitals.ready,
+                f"probe: socket {vitals.socket_state}",
+                server_answered=vitals.server_answered,
+                unheard=vitals.unheard,
+                unheard_for_s=vitals.unheard_for_ms / 1_000,
+            )
         except (PageUnresponsive, TimeoutError):
             found = signals.PageSilent("probe_timeout")
         except PageCrashed as exc:
@@ -109,6 +127,19 @@ class Errands:
                 self._tell(signals.PageSilent("probe_timeout"))
         finally:
             self._arming = False
+
+    async def _weigh(self) -> None:
+        number = self._keeper.page_number
+        try:
+            held = await within(self._clock, _WEIGHING_TIMEOUT_S, self._weigh_all())
+        except TimeoutError:
+            # A machine that swaps answers late; the next look comes in a minute.
+            self._log.warning("Memory not measured within %g s", _WEIGHING_TIMEOUT_S)
+            return
+        finally:
+            self._weighing = False
+        if held is not None and number == self._keeper.page_number:
+            self._tell(signals.Weighed(held))
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)

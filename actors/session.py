@@ -244,6 +244,8 @@ class SessionActor:
                 parts.errands.probe()
             case signals.CopyProfile():
                 parts.profiles.copy()
+            case signals.WeighProcesses():
+                parts.errands.weigh()
             case signals.PutStatus():
                 parts.outbox.put_status(self.status())
             case signals.Log(text, warning):

@@ -135,6 +135,7 @@ def assemble(
         arm_fuse=lambda: ports.browser.arm_fuse(lease.fuse_left_s()),
         clock=clock,
         probe_timeout_s=config.probe_timeout_s,
+        weigh=ports.browser.memory,
         tell=tell,
         on_broken=on_broken,
         log=log,

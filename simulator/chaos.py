@@ -70,6 +70,11 @@ class Chaos:
         self._service.page_of(body.wid).post({"t": "deaf", "on": body.on})
         return _DONE
 
+    def silence(self, body: requests.OneAccount) -> Json:
+        """The line of the account's page dies, while both ends believe it open: nothing gets through any more."""
+        self._service.page_of(body.wid).silent = True
+        return _DONE
+
     def storage_loss(self, body: requests.StorageLoss) -> Json:
         """The browser evicts the page's storage; the phone still shows the device as linked."""
         self._service.page_of(body.wid).post({"t": "storage_loss", "reload": body.reload})

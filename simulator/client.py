@@ -173,6 +173,10 @@ class SimulatedPhone:
         """The account's page stops hearing what others send, or hears again."""
         await self._post("deaf", wid=wid, on=on)
 
+    async def silence(self, wid: str) -> None:
+        """The line of the account's page dies, while both ends believe it open."""
+        await self._post("silence", wid=wid)
+
     async def storage_loss(self, wid: str, *, reload: bool = True) -> None:
         """The browser evicts the page's storage."""
         await self._post("storage_loss", wid=wid, reload=reload)

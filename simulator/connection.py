@@ -43,6 +43,8 @@ class Connection:
         """Whether the service accepts messages of the page and tells it of faults."""
         self.ready = False
         """Whether the page is synced and takes messages."""
+        self.silent = False
+        """Whether nothing gets through in either direction, although the socket stays open."""
         self.phone: str | None = None
         """The number for which the page asked a link code."""
         self._service = service
@@ -56,7 +58,8 @@ class Connection:
 
     def post(self, frame: Frame) -> None:
         """Send a frame to the page."""
-        self._wire.post(frame)
+        if not self.silent:
+            self._wire.post(frame)
 
     def refuse(self, frame: Frame) -> None:
         """End the page's login on this connection and tell it why."""
@@ -81,6 +84,8 @@ class Connection:
 
     def handle(self, frame: Mapping[str, Any]) -> None:
         """Do what a frame asks for; an unknown kind is ignored, a frame without its fields is logged."""
+        if self.silent:
+            return
         try:
             self._on_frame(frame)
         except (KeyError, TypeError, AttributeError) as error:

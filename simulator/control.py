@@ -45,6 +45,7 @@ class Control:
             "tos": _checked(requests.Terms, chaos.tos),
             "wedge": _checked(requests.Wedge, chaos.wedge),
             "deaf": _checked(requests.Deaf, chaos.deaf),
+            "silence": _checked(requests.OneAccount, chaos.silence),
             "storage_loss": _checked(requests.StorageLoss, chaos.storage_loss),
             "storage_error": _checked(requests.OneAccount, chaos.storage_error),
             "fail": _checked(requests.Fail, chaos.fail),

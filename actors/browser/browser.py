@@ -6,7 +6,7 @@ Importing it imports no playwright: that waits until a browser opens.
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
-from actors.browser import process
+from actors.browser import footprint, process
 from actors.browser.driver import DriverShare
 from actors.browser.fuse import Fuse
 from actors.browser.keys import SentKeys
@@ -118,6 +118,10 @@ class ChromiumBrowser:
         """
         with self._usable_folder():
             return self._profile.generation()
+
+    async def memory(self) -> int | None:
+        """Return what this process and all below it (the browser too) hold: bytes of PSS, None if nobody can tell."""
+        return await footprint.of_this_process()
 
     async def quarantine(self) -> None:
         """Move the profile aside (after a logout); it is deleted after 7 days."""

@@ -6,6 +6,7 @@ from typing import Final
 from actors.errors import BrowserLaunchFailed
 
 _FOLDER: Final = Path(__file__).parent
+_SCRIPTS: Final = ("bridge.js", "hearing.js", "chats.js")
 BUNDLE: Final = _FOLDER / "bundle" / "wppconnect-wa.js"
 BINDING: Final = "__wafleetReport"
 """The function in the page that carries reports to Python."""
@@ -45,6 +46,6 @@ def init_script(bundle: Path | None) -> str:
         raise BrowserLaunchFailed(
             f"the wa-js bundle {path} is unreadable ({exc.strerror}); run `make setup`, or name another in the settings"
         ) from exc
-    ours = [(_FOLDER / "scripts" / name).read_text(encoding="utf-8") for name in ("bridge.js", "chats.js")]
+    ours = [(_FOLDER / "scripts" / name).read_text(encoding="utf-8") for name in _SCRIPTS]
     body = "\n;\n".join([_SETTINGS, wa_js, *ours])
     return f"if (window === window.top && /^https?:$/.test(location.protocol)) {{\n{body}\n}}"

@@ -308,8 +308,19 @@ class WhatsAppPage:
 
     async def probe(self) -> Vitals:
         """Make a round trip through the page."""
-        seen = await self._calls.ask("vitals", timeout_s=self._config.probe_timeout_s)
-        return Vitals(seen["ready"], seen["state"] or "", seen["mode"] or "", seen["traffic"])
+        hearing = self._config.hearing
+        limits = {"quietMs": hearing.quiet_after_s * 1_000, "answerMs": hearing.answer_timeout_s * 1_000}
+        seen = await self._calls.ask("vitals", limits, timeout_s=self._config.probe_timeout_s)
+        heard = seen["hearing"] or {"traffic": None, "answered": None, "unheard": 0, "unheardMs": 0}
+        return Vitals(
+            seen["ready"],
+            seen["state"] or "",
+            seen["mode"] or "",
+            heard["traffic"],
+            server_answered=heard["answered"],
+            unheard=heard["unheard"],
+            unheard_for_ms=heard["unheardMs"],
+        )
 
     async def arm_fuse(self, left_s: float) -> None:
         """Let the page end by itself after this time and no sooner.

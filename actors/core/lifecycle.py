@@ -15,9 +15,9 @@ not begin) in every live state and before the start, ``LOGOUT`` and ``ACCOUNT_BL
 entries are generated.
 
 Pairing is no failure: ``PAIRING`` never counts an attempt. ``RECONNECTING`` has three ways in: the socket was lost
-(``ARM_GRACE``: the page gets a moment to heal itself), something broke (``ARM_BACKOFF``: an attempt is counted), or a
-send is in doubt (``RELOAD_PAGE``: nothing is wrong with the connection, so nothing is counted). ``ARM_BACKOFF`` without
-an attempt left leads to ``RETRIES_EXHAUSTED``.
+(``ARM_GRACE``: the page gets a moment to heal itself), something broke (``ARM_BACKOFF``: an attempt is counted), or
+nothing is wrong with the connection, so that nothing is counted: a send is in doubt (``RELOAD_PAGE``), or the browser
+grew too large (``RENEW_BROWSER``). ``ARM_BACKOFF`` without an attempt left leads to ``RETRIES_EXHAUSTED``.
 
 A profile that held a login and now shows a QR, or whose storage is gone, is taken from the last snapshot, once: the
 core makes ``LOGIN_VANISHED`` of it. After that a QR is a QR, except while reconnecting: there it means that the login
@@ -74,6 +74,10 @@ class Input(StrEnum):
     ACCOUNT_BLOCKED = auto()
     PROBE_FAILED = auto()
     """The page is there but does not answer."""
+    PAGE_DEAF = auto()
+    """The page answers, but hears nothing of what WhatsApp tells it."""
+    RECYCLE = auto()
+    """The browser grew too large; no send is in flight."""
     SEND_DOUBTED = auto()
     """A message may still leave; only a new page makes sure that it does not."""
     START_FAILED = auto()
@@ -93,6 +97,7 @@ class Effect(StrEnum):
     OPEN_RESTORED = auto()
     """Open the browser on the profile's last snapshot."""
     RELOAD_PAGE = auto()
+    RENEW_BROWSER = auto()
     REFRESH_QR = auto()
     ARM_GRACE = auto()
     ARM_BACKOFF = auto()
@@ -175,6 +180,8 @@ _TABLE: Final[Mapping[tuple[State, Input], Step]] = {
     (State.READY, Input.CONNECTION_LOST): Step(State.RECONNECTING, (Effect.ARM_GRACE,)),
     (State.READY, Input.BROWSER_CRASHED): _RETRY,
     (State.READY, Input.PROBE_FAILED): _RETRY,
+    (State.READY, Input.PAGE_DEAF): _RETRY,
+    (State.READY, Input.RECYCLE): Step(State.RECONNECTING, (Effect.RENEW_BROWSER,)),
     (State.READY, Input.SEND_DOUBTED): Step(State.RECONNECTING, (Effect.RELOAD_PAGE,)),
     (State.READY, Input.UNLINKED): _UNLINKED,
     (State.READY, Input.QR_SHOWN): _UNLINKED,

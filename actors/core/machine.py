@@ -59,6 +59,8 @@ class Timer(StrEnum):
     """The next reconnect attempt."""
     PROBE = auto()
     """The next round trip through the page."""
+    WEIGHING = auto()
+    """The next look at the session's memory."""
     CODE = auto()
     """The link code runs out, or did not come."""
     COPY = auto()
@@ -83,6 +85,8 @@ class Machine:
         self._random = random
         self._state = State.STOPPED
         self._timers: dict[Timer, float] = {}
+        self._first_entered: dict[State, float] = {}
+        """When a state on the way to READY was entered first, since READY or the last attempt."""
         self.effects: list[SessionEffect] = []
         """What the steps since the last look asked for."""
         self.recovery = Recovery(config.retry, random)
@@ -125,6 +129,7 @@ class Machine:
         self.recovery.refill()
         self.pairing.restart()
         self.login.refill()
+        self._first_entered.clear()
         self.was_ready = False
 
     def note_profile(self, chosen: signals.ProfileChosen) -> None:
@@ -155,6 +160,10 @@ class Machine:
             self.effects.append(self.pairing.show_code(fact, now))
             self._timers[Timer.CODE] = now + fact.ttl_s
 
+    def probe_soon(self, now: float) -> None:
+        """Let the next probe of a page in READY come soon."""
+        self._timers[Timer.PROBE] = now + self._config.hearing.recheck_after_s
+
     # --- time -----------------------------------------------------------------------------------------------------
 
     def next_deadline(self) -> float | None:
@@ -177,6 +186,7 @@ class Machine:
                 self.apply(Cause(Input.TIMED_OUT, _TIMEOUT_REASON[self._state]), now)
             case Timer.ATTEMPT:
                 self.recovery.begin_attempt()
+                self._first_entered.clear()
                 number, most = self.recovery.attempt, self.recovery.max_attempts
                 self.effects.append(signals.Log(f"Reconnect attempt {number}/{most}", warning=True))
                 self._renew_page(now)
@@ -186,6 +196,9 @@ class Machine:
             case Timer.COPY:
                 self.effects.append(signals.CopyProfile())
                 self._copied_at, self._timers[timer] = now, now + self._config.profile.copy_every_s
+            case Timer.WEIGHING:
+                self.effects.append(signals.WeighProcesses())
+                self._timers[timer] = now + self._config.memory.weigh_every_s * self._random.uniform(0.9, 1.1)
             case _:
                 self._request_code(now)
 
@@ -218,18 +231,21 @@ class Machine:
             case State.READY:
                 self.recovery.ready(now)
                 self.was_ready = True
+                self._first_entered.clear()
                 self._timers[Timer.PROBE] = now + config.probe_every_s
                 self._plan_copy(now)
                 self.login.ready(now)
+                if config.memory.budget_mib:
+                    self._timers[Timer.WEIGHING] = now + config.memory.weigh_every_s
             case State.STARTING:
                 self._wait_until(now + config.starting_timeout_s)
             case State.PAIRING:
                 self._wait_until(self.pairing.begin(now))
                 self._request_code(now)
             case State.SYNCING:
-                self._wait_until(now + config.syncing_timeout_s)
+                self._wait_until(self._first(state, now) + config.syncing_timeout_s)
             case State.ACTION_REQUIRED:
-                self._wait_until(now + config.action_timeout_s)
+                self._wait_until(self._first(state, now) + config.action_timeout_s)
             case State.DRAINING:
                 self._wait_until(now + config.draining_timeout_s)
 
@@ -239,6 +255,10 @@ class Machine:
         if self._copied_at is not None:
             due = max(due, self._copied_at + self._config.profile.copy_every_s)
         self._timers[Timer.COPY] = due
+
+    def _first(self, state: State, now: float) -> float:
+        """Return when a state was entered first: a page that goes back and forth gets no new time."""
+        return self._first_entered.setdefault(state, now)
 
     def _wait_until(self, deadline: float) -> None:
         self.recovery.rest()
@@ -259,7 +279,10 @@ class Machine:
             case Effect.ARM_BACKOFF:
                 self._plan_attempt(before, cause, now)
             case Effect.RELOAD_PAGE:
-                self.recovery.begin_uncounted()
+                self.recovery.begin_uncounted(Remedy.RELOAD)
+                self._renew_page(now)
+            case Effect.RENEW_BROWSER:
+                self.recovery.begin_uncounted(Remedy.REOPEN)
                 self._renew_page(now)
             case Effect.OPEN_RESTORED:
                 self.login.spend()

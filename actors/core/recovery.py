@@ -70,9 +70,9 @@ class Recovery:
         """Let the page heal itself; should it not, a reload is tried first."""
         self.phase, self.remedy = Phase.GRACE, Remedy.RELOAD
 
-    def begin_uncounted(self) -> None:
-        """Renew the page without counting an attempt: the connection itself is not in question."""
-        self.phase, self.remedy = Phase.TRYING, Remedy.RELOAD
+    def begin_uncounted(self, remedy: Remedy) -> None:
+        """Renew page or browser without counting an attempt: the connection itself is not in question."""
+        self.phase, self.remedy = Phase.TRYING, remedy
 
     def next_attempt(self, remedy: Remedy) -> float | None:
         """Count an attempt.

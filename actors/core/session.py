@@ -27,9 +27,11 @@ from actors.core.facts import (
     Synced,
     Unlinked,
 )
+from actors.core.hearing import Hearing, Verdict
 from actors.core.lifecycle import Input, State
 from actors.core.machine import Cause, Machine
 from actors.core.recovery import Remedy
+from actors.core.recycling import Recycler
 from actors.core.signals import SessionEffect, SessionInput
 from actors.messages.records import DesiredSession
 
@@ -58,6 +60,8 @@ class SessionCore:
         self._read_at: float | None = None
         self._page_goes = False
         """Whether the page of the last READY was told to go since."""
+        self._hearing = Hearing(config.hearing)
+        self._recycler = Recycler(config.memory)
         self._machine = Machine(desired, config, random)
         self.pairing = self._machine.pairing
         """The QR or code that is shown."""
@@ -106,6 +110,7 @@ class SessionCore:
             self.dispatcher.end(item, now)
         if not self.ended:
             self._decide(item, now)
+            self._recycle(now)
             self._note_page(now)
             self._hand_out(now)
         return self._machine.effects
@@ -136,7 +141,7 @@ class SessionCore:
                 self._welcome()
             case (
                 signals.OpenFailed() | signals.ProfileChosen() | signals.CopyMissed() | signals.Probed()
-                | signals.PageSilent()
+                | signals.PageSilent() | signals.Weighed()
             ):  # fmt: skip
                 self._hear_of_page(item, now)
             case (
@@ -183,7 +188,12 @@ class SessionCore:
 
     def _hear_of_page(
         self,
-        item: signals.OpenFailed | signals.ProfileChosen | signals.CopyMissed | signals.Probed | signals.PageSilent,
+        item: signals.OpenFailed
+        | signals.ProfileChosen
+        | signals.CopyMissed
+        | signals.Probed
+        | signals.PageSilent
+        | signals.Weighed,
         now: float,
     ) -> None:
         """Take what the shell found out about the page; outside the states it concerns it comes too late."""
@@ -196,9 +206,34 @@ class SessionCore:
                 self._machine.apply_if_allowed(Cause(Input.START_FAILED, reason), now)
             case signals.PageSilent(reason):
                 self._machine.apply_if_allowed(Cause(Input.PROBE_FAILED, reason), now)
-            case _:
-                if not item.ready and self.state is State.READY:
-                    self._machine.apply(Cause(Input.CONNECTION_LOST, item.reason), now)
+            case signals.Probed() if self.state is State.READY:
+                self._judge(item, now)
+            case signals.Weighed(pss_bytes) if self.state is State.READY:
+                self._weigh(pss_bytes, now)
+
+    def _judge(self, probed: signals.Probed, now: float) -> None:
+        """Take what a probe of a page in READY found."""
+        if not probed.ready:
+            self._machine.apply(Cause(Input.CONNECTION_LOST, probed.reason), now)
+            return
+        match self._hearing.judge(probed, now):
+            case Verdict.UNSURE:
+                self._machine.probe_soon(now)
+            case Verdict.SERVER_SILENT | Verdict.PAGE_DEAF as verdict:
+                self._machine.apply(Cause(Input.PAGE_DEAF, verdict.value, Remedy.RELOAD), now)
+
+    def _weigh(self, pss_bytes: int, now: float) -> None:
+        if self._recycler.weigh(pss_bytes, now):
+            size = f"{pss_bytes / 2**20:.0f} MiB are over the budget"
+            self._machine.effects.append(signals.Log(f"{size}: the browser is renewed when no send is in flight"))
+
+    def _recycle(self, now: float) -> None:
+        """Renew a browser that grew too large, between two sends; the queue is held meanwhile."""
+        if self.state is not State.READY:
+            self._recycler.forget()
+            self._hearing.forget()
+        elif self._recycler.take(now, idle=self.dispatcher.active is None):
+            self._machine.apply(Cause(Input.RECYCLE, "memory"), now)
 
     def _hear(self, fact: Fact, now: float) -> None:
         """Take a fact of the page."""
@@ -252,7 +287,7 @@ class SessionCore:
             self._machine.apply(Cause(Input.DRAINED, self.reason), now)
         elif item.failure:
             self._decide(item.failure, now)
-        elif item.fate is signals.Fate.DOUBTED:
+        elif item.fate is signals.Fate.DOUBTED and not item.page_gone:
             self._machine.apply_if_allowed(Cause(Input.SEND_DOUBTED, "send_in_doubt"), now)
 
     def _note_page(self, now: float) -> None:

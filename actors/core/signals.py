@@ -91,6 +91,19 @@ class Probed:
 
     ready: bool
     reason: str
+    server_answered: bool | None = None
+    """Whether WhatsApp's server answered a question; None: it was not asked, since something arrived lately."""
+    unheard: int = 0
+    """Frames that came in and that nothing in the page took in since."""
+    unheard_for_s: float = 0.0
+    """How long ago the first of them came."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """The session's processes were weighed."""
+
+    pss_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +178,7 @@ class Handled:
 
 SessionInput = (
     Start | Stop | Restart | Logout | Pause | Tick | JobsCancelled | OpenFailed | ProfileChosen | CopyMissed | Probed
-    | PageSilent | Faulted | Woken | JobsRead | ReadFailed | Handled | Fact
+    | PageSilent | Weighed | Faulted | Woken | JobsRead | ReadFailed | Handled | Fact
 )  # fmt: skip
 
 
@@ -238,6 +251,11 @@ class CopyProfile:
 
 
 @dataclass(frozen=True, slots=True)
+class WeighProcesses:
+    """Measure the memory of everything the session runs."""
+
+
+@dataclass(frozen=True, slots=True)
 class ReadJobs:
     """Read from the job log."""
 
@@ -303,5 +321,6 @@ PageEffect = (
 )  # fmt: skip
 """Effects that are carried out one after the other."""
 SessionEffect = (
-    PageEffect | ProbePage | CopyProfile | ReadJobs | HandleJob | Announce | AnnounceQr | AnnounceCode | PutStatus | Log
+    PageEffect | ProbePage | CopyProfile | WeighProcesses | ReadJobs | HandleJob | Announce | AnnounceQr | AnnounceCode
+    | PutStatus | Log
 )  # fmt: skip

@@ -70,6 +70,12 @@ class Vitals:
     stream_mode: str
     last_traffic_ms: int | None
     """Milliseconds since the page last received anything, None if never."""
+    server_answered: bool | None = None
+    """Whether WhatsApp's server answered a question; None: it was not asked, or that cannot be told."""
+    unheard: int = 0
+    """Frames that came in and that nothing in the page took in since."""
+    unheard_for_ms: int = 0
+    """Milliseconds since the first of them."""
 
 
 class Page(Protocol):
@@ -190,6 +196,10 @@ class Browser(Protocol):
 
     def generation(self) -> str:
         """Return the random id of the profile's content; makes profile and id where there is none."""
+        ...
+
+    async def memory(self) -> int | None:
+        """Return what this process and all below it (the browser too) hold: bytes of PSS, None if nobody can tell."""
         ...
 
     async def quarantine(self) -> None:

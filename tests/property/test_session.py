@@ -5,10 +5,11 @@ deadline; the window holds no more than its limit; no job is handled for sending
 lane, or after its end.
 """
 
+import itertools
 from random import Random
 from typing import TYPE_CHECKING
 
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -52,6 +53,8 @@ ENDS: list[SessionInput] = [
     Unlinked("x"), AccountBlocked("x"), signals.Logout(), signals.Faulted("x"), signals.Stop("x"),
     signals.Stop("x", drain=False),
 ]  # fmt: skip
+DEAF = signals.Probed(ready=True, reason="", server_answered=False)
+STUCK = signals.Probed(ready=True, reason="", unheard=9, unheard_for_s=600.0)
 FAILURES = [None, PageEnded("x"), BrowserEnded("x"), signals.PageSilent("x")]
 
 
@@ -194,7 +197,8 @@ class Sessions(RuleBasedStateMachine):
         self.say(signals.Pause(paused))
 
     @rule(item=st.sampled_from([signals.Restart(), signals.OpenFailed("x"), signals.PageSilent("x"),
-                                signals.Probed(ready=False, reason="x"), signals.Woken(None)]))  # fmt: skip
+                                signals.Probed(ready=False, reason="x"), DEAF, STUCK, signals.Weighed(10**12),
+                                signals.Weighed(1), signals.Woken(None)]))  # fmt: skip
     def something_else_happens(self, item: SessionInput) -> None:
         self.say(item)
 
@@ -230,6 +234,35 @@ class Sessions(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.say(signals.Stop("end", drain=False))
         assert self.core.ended
+
+
+NEVER_READY: list[SessionInput] = [
+    *(fact for fact in FACTS if not isinstance(fact, Synced)), signals.OpenFailed("x"), signals.PageSilent("x"),
+]  # fmt: skip
+
+
+@given(st.lists(st.tuples(st.sampled_from(NEVER_READY), st.floats(0.01, 40.0)), min_size=1, max_size=30))
+@settings(deadline=None, max_examples=60)
+def test_a_session_that_never_becomes_ready_ends_whatever_its_page_tells(
+    told: list[tuple[SessionInput, float]],
+) -> None:
+    config = SessionConfig()
+    core, now = SessionCore(desired(), config, Random(7)), 0.0  # noqa: S311
+    core.handle(signals.Start(), now)
+    # Each try: the times of all its states, and the wait before it.
+    per_try = config.starting_timeout_s + config.syncing_timeout_s + config.action_timeout_s
+    per_try += config.reconnect_timeout_s + 1.1 * config.retry.max_delay_s
+    bound = config.pairing_timeout_s + (config.retry.max_attempts + 1) * per_try
+    for item, pause_s in itertools.cycle(told):
+        core.handle(item, now)
+        until = now + pause_s
+        while (due := core.next_deadline()) is not None and due <= until:
+            now = max(now, due)
+            core.handle(signals.Tick(), now)
+        now = until
+        if core.ended:
+            return
+        assert now < bound, f"still {core.state} after {now:.0f} s"
 
 
 TestSessions = Sessions.TestCase

@@ -19,6 +19,7 @@ NOT_CONNECTED = [
     ("conflict", {"wid": ME}),
     ("wedge", {"wid": ME, "ms": 5}),
     ("deaf", {"wid": ME, "on": True}),
+    ("silence", {"wid": ME}),
     ("storage_loss", {"wid": ME}),
     ("storage_error", {"wid": ME}),
 ]

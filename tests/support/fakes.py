@@ -10,7 +10,7 @@ import itertools
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
 
@@ -132,6 +132,8 @@ class FakePage:
         """Whether a probe finds the session not ready."""
         self._late: list[str] = []
         """Calls that let their deadline pass and leave at the last moment, when the page goes."""
+        self.hearing: dict[str, Any] = {}
+        """What a probe finds out about it, where that is not the usual."""
         self.discarded: list[Prepared] = []
         self.refreshes = 0
         self.codes: list[str] = []
@@ -171,7 +173,7 @@ class FakePage:
             raise BrowserGone("the browser is gone")
         await self._go()
         self.page_number += 1
-        self.alive, self.wedged = True, False
+        self.alive, self.wedged, self.deaf, self.hearing = True, False, False, {}
         self._browser.greet(self, act)
 
     async def _go(self) -> None:
@@ -269,7 +271,8 @@ class FakePage:
     async def probe(self) -> Vitals:
         await self._answer("probe")
         state = "OPENING" if self.deaf else "CONNECTED"
-        return Vitals(ready=not self.deaf, socket_state=state, stream_mode="MAIN", last_traffic_ms=5)
+        vitals = Vitals(ready=not self.deaf, socket_state=state, stream_mode="MAIN", last_traffic_ms=5)
+        return replace(vitals, **self.hearing)
 
     async def screenshot(self) -> bytes:
         await self._answer("screenshot")
@@ -305,6 +308,7 @@ class FakeBrowser:
         self.let_go = 0
         self.send_takes_s = 0.0
         self.close_takes_s = 0.0
+        self.pss_bytes: int | None = 200 * 2**20
         self.media_path: Any = None
         self.armings: list[float] = []
         """What each arming of the fuse left the page, in seconds."""
@@ -378,6 +382,9 @@ class FakeBrowser:
             self.whatsapp.missing = False
             self.whatsapp.generation += "+"
         return self.whatsapp.generation
+
+    async def memory(self) -> int | None:
+        return self.pss_bytes
 
     async def quarantine(self) -> None:
         self.whatsapp.quarantined += 1

@@ -30,7 +30,6 @@
   let number = 0;
   let confirmed = false;
   let lastState = '';
-  let lastTraffic = null;
   let codePhone = null;
   const operations = {};
 
@@ -40,17 +39,6 @@
     number += 1;
     return window.__wafleetReport({ load, number, kind, data });
   }
-
-  /* The socket's traffic, seen without touching it: the probe wants to know when the page last heard anything. */
-  window.WebSocket = new Proxy(window.WebSocket, {
-    construct(target, args, newTarget) {
-      const socket = Reflect.construct(target, args, newTarget);
-      socket.addEventListener('message', () => {
-        lastTraffic = performance.now();
-      });
-      return socket;
-    },
-  });
 
   /** The readiness rule. `conn.main_ready` also fires at the QR screen, and Stream.mode stays MAIN while offline. */
   function snapshot() {
@@ -145,11 +133,11 @@
   }
 
   Object.assign(operations, {
-    /** The level behind all edges; also what a probe asks. */
-    vitals() {
+    /** The level behind all edges, and what a page that is ready hears: what a probe asks. */
+    async vitals(limits) {
       reportState();
-      const traffic = lastTraffic === null ? null : Math.round(performance.now() - lastTraffic);
-      return { ...snapshot(), traffic };
+      const state = snapshot();
+      return { ...state, hearing: state.ready ? await operations.hearing(limits) : null };
     },
 
     missing(names) {

@@ -3,7 +3,7 @@
 from actors.core import signals
 from actors.core.facts import BrowserEnded, ConnectionLost, Linked, QrShown, Synced, Unlinked
 from actors.core.lifecycle import State
-from tests.unit.core.test_session import READY, WID, Talk
+from tests.unit.core.talk import READY, WID, Talk
 
 
 def test_a_qr_in_place_of_a_login_is_answered_by_the_last_snapshot_once() -> None:

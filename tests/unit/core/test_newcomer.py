@@ -5,7 +5,7 @@ from actors.core.facts import Linked, QrShown, Synced
 from actors.core.lifecycle import State
 from actors.core.signals import Fate
 from tests.unit.core.jobs import held
-from tests.unit.core.test_session import Talk
+from tests.unit.core.talk import Talk
 
 FORMER = "6281111111111@c.us"
 OTHER = "6282222222222:3@c.us"

@@ -56,8 +56,9 @@ def test_only_a_stable_ready_gives_the_attempts_back() -> None:
 
 def test_a_renewal_of_the_page_is_not_counted() -> None:
     it = recovery()
-    it.begin_uncounted()
-    assert (it.phase, it.remedy, it.attempt) == (Phase.TRYING, Remedy.RELOAD, 0)
+    for remedy in Remedy:
+        it.begin_uncounted(remedy)
+        assert (it.phase, it.remedy, it.attempt) == (Phase.TRYING, remedy, 0)
 
 
 def test_rest_keeps_the_count_and_refill_forgets_it() -> None:
