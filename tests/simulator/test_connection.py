@@ -397,6 +397,19 @@ def test_new_terms_block_until_they_are_accepted() -> None:
     assert len(page.wire.take("success")) == 1
 
 
+def test_on_a_line_that_died_nothing_gets_through_and_nobody_is_told() -> None:
+    place = Place()
+    page = place.linked()
+    page.wire.frames.clear()
+    place.chaos.silence(requests.OneAccount(wid=ME))
+    page.send("iq", id=1, op="exists", args={"jid": ME})
+    page.send("msg", msg={"key": {"id": "3EB0AA", "remote": ME, "fromMe": True}, "type": "chat", "body": "hi"})
+    page.connection.post({"t": "qr_idle"})
+    assert page.wire.frames == []
+    assert place.service.world.truth.last(1) == []
+    assert page.connection.ready
+
+
 def test_the_pages_own_troubles_are_told_to_the_page() -> None:
     place = Place()
     page = place.linked()
