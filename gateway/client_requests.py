@@ -25,7 +25,7 @@ from gateway.subjects import command_subject, inbox_subject
 R = TypeVar("R", bound=BaseModel)
 T = TypeVar("T")
 
-TRY_S: Final = 5.0
+TRY_S: Final = 3.0
 """How long one try may take before the request is sent again, to another gateway perhaps."""
 TRY_S_BY_COMMAND: Final[Mapping[str, float]] = {
     "session.start": 21.0,
@@ -41,7 +41,7 @@ TRY_S_BY_COMMAND: Final[Mapping[str, float]] = {
 NEVER_REPEATED: Final = frozenset({"session.restart"})
 """A second one would restart the session a second time."""
 _FIRST_PAUSE_S: Final = 0.05
-_MAX_PAUSE_S: Final = 1.0
+_MAX_PAUSE_S: Final = 0.25
 
 _log = logging.getLogger("wafleet.client")
 
