@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,13 +17,16 @@ from gateway.cli.exits import CommandFailed
 from gateway.cli.options import JsonOption, NatsOption, SessionArgument, TenantOption
 from gateway.cli.output import Output, coloured
 from gateway.cli.talking import talk
-from gateway.client import Client, SendOptions
+from gateway.client import Client, JobStored, SendOptions
 from gateway.client_events import EventStream
 
 app = typer.Typer(name="send", help="Send messages.", no_args_is_help=True)
 
 ToArgument = Annotated[str, typer.Argument(help="Number (digits or +digits), …@c.us, …@g.us or …@lid.")]
 DirectOption = Annotated[bool, typer.Option("--direct", help="Past the queue; waits for the outcome.")]
+DurableOption = Annotated[
+    bool, typer.Option("--durable", help="Store it also where no gateway runs; the answer comes as an event.")
+]
 RejectOption = Annotated[bool, typer.Option("--reject", help="Refuse at once where the rate window is full.")]
 LaneOption = Annotated[Lane | None, typer.Option(help="Lane of the queue (default: normal).", show_default=False)]
 ExpiresOption = Annotated[datetime | None, typer.Option(help="No attempt begins after this moment (UTC).")]
@@ -30,8 +34,8 @@ ReplyOption = Annotated[str | None, typer.Option(help="Id of the message to quot
 KeyOption = Annotated[str | None, typer.Option(help="Idempotency key: a repeat sends nothing again.")]
 WaitOption = Annotated[float | None, typer.Option(min=0.1, help="Wait up to so many seconds for the outcome.")]
 
-_OUTCOMES = frozenset({"message.sent", "message.failed", "message.unconfirmed"})
-Send = Callable[[Client, SendOptions], Awaitable[JobAccepted | JobSent]]
+_OUTCOMES = frozenset({"message.sent", "message.failed", "message.unconfirmed", "job.rejected"})
+Send = Callable[[Client, SendOptions], Awaitable[JobAccepted | JobSent | JobStored]]
 
 
 @app.command()
@@ -41,6 +45,7 @@ def text(
     message: Annotated[str, typer.Argument(help="The text.")],
     *,
     direct: DirectOption = False,
+    durable: DurableOption = False,
     reject: RejectOption = False,
     lane: LaneOption = None,
     expires_at: ExpiresOption = None,
@@ -54,7 +59,9 @@ def text(
     """Send a text."""
     options = _options(direct=direct, reject=reject, lane=lane, expires_at=expires_at, reply_to=reply_to, key=key)
 
-    async def send(client: Client, options: SendOptions) -> JobAccepted | JobSent:
+    async def send(client: Client, options: SendOptions) -> JobAccepted | JobSent | JobStored:
+        if durable:
+            return await client.inbox_send(session, "send.text", to=to, message=message, **options)
         return await client.send_text(session, to, message, **options)
 
     _carry_out(Output(as_json=as_json), session, send, options, wait, tenant=tenant, nats_url=nats_url)
@@ -165,15 +172,18 @@ def _carry_out(
         async with client.events(session, names=_OUTCOMES) as outcomes:
             reply = await send(client, options)
             _show_reply(output, reply)
-            if wait_s is not None and isinstance(reply, JobAccepted):
+            if wait_s is not None and not isinstance(reply, JobSent):
                 await _await_outcome(output, outcomes, reply.job_id, wait_s)
 
     talk(output, work, tenant=tenant, nats_url=nats_url)
 
 
-def _show_reply(output: Output, reply: JobAccepted | JobSent) -> None:
+def _show_reply(output: Output, reply: JobAccepted | JobSent | JobStored) -> None:
     if output.as_json:
-        output.json(reply)
+        output.json({"status": "stored", **asdict(reply)} if isinstance(reply, JobStored) else reply)
+        return
+    if isinstance(reply, JobStored):
+        output.say(f"{coloured('stored')}  job {reply.job_id}  {reply.inbox_seq} in the inbox")
         return
     known = "  (a repeat: nothing is sent again)" if isinstance(reply, JobAccepted) and reply.duplicate else ""
     message_id = f"  {escape(reply.message_id)}" if isinstance(reply, JobSent) and reply.message_id else ""
@@ -192,7 +202,7 @@ async def _await_outcome(output: Output, outcomes: EventStream, job_id: str, wai
 
 
 def _show_outcome(output: Output, event: JobEvent) -> None:
-    status = event.event.removeprefix("message.")
+    status = event.event.partition(".")[2]
     if output.as_json:
         output.json(event)
     else:

@@ -5,6 +5,7 @@ import asyncio
 import itertools
 import os
 import platform
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -13,6 +14,7 @@ import ray
 
 from actors.clock import SystemClock
 from actors.cluster import NAMESPACE
+from actors.config import LeaseConfig
 from actors.core.lifecycle import STATUS_OF, State
 from actors.messages.commands import Command, SessionLogout, SessionStop
 from actors.messages.events import Event
@@ -22,6 +24,7 @@ from actors.messages.replies import ErrorBody, Reply, SessionStatus
 from actors.ports import Ended, FleetPorts, Heartbeat, Revised, SessionPorts, SessionSpec
 
 BOARD: Final = "board"
+LEASE: Final = LeaseConfig(ttl_s=5, renew_every_s=0.5, send_until_s=3.5, kill_after_s=4)
 
 
 class Board:
@@ -30,7 +33,8 @@ class Board:
     def __init__(self) -> None:
         self.desired: dict[SessionKey, Revised[DesiredSession]] = {}
         self.statuses: dict[SessionKey, SessionStatus] = {}
-        self.lease: Revised[LeaseRecord] | None = None
+        self._lease: Revised[LeaseRecord] | None = None
+        self._lease_until = 0.0
         self.births: list[tuple[SessionKey, int]] = []
         self.events: list[Event] = []
         self._revision = itertools.count(1)
@@ -55,15 +59,20 @@ class Board:
         self.desired[key] = Revised(desired, next(self._revision))
         return self.desired[key].revision
 
+    @property
+    def lease(self) -> Revised[LeaseRecord] | None:
+        return self._lease if time.monotonic() < self._lease_until else None
+
     def put_lease(self, record: LeaseRecord, revision: int | None) -> int | None:
         if (self.lease.revision if self.lease else None) != revision:
             return None
-        self.lease = Revised(record, next(self._revision))
-        return self.lease.revision
+        self._lease = Revised(record, next(self._revision))
+        self._lease_until = time.monotonic() + LEASE.ttl_s
+        return self._lease.revision
 
     def release(self, revision: int) -> None:
-        if self.lease and self.lease.revision == revision:
-            self.lease = None
+        if self._lease and self._lease.revision == revision:
+            self._lease = None
 
 
 class BoardClient:

@@ -2,19 +2,22 @@
 
 import os
 import signal
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import pytest
+import ray
 
-from actors.cluster import RayControlPlane, RaySessionHost
-from actors.config import LeaseConfig, SessionConfig, SupervisorConfig
+from actors.cluster import NAMESPACE, RayControlPlane, RaySessionHost
+from actors.config import SessionConfig, SupervisorConfig
 from actors.errors import Unavailable
 from actors.messages.commands import Command, SessionRestart, SessionStart, SessionStop
 from actors.messages.ids import SessionKey
 from actors.messages.replies import ErrorBody, SessionStatus
+from actors.processes import SupervisorProcess
 from actors.supervisor import Supervisor
-from tests.cluster.standins import BoardClient, BoardPorts
+from tests.cluster.standins import LEASE, BoardClient, BoardPorts
 from tests.support.ray import is_gone
 from tests.support.waiting import eventually
 
@@ -38,16 +41,23 @@ class Fleet:
 
     async def deploy(self) -> int:
         """Get or create the supervisor; its pid."""
-        build = partial(
+        return (await self.plane.deploy_supervisor(self._build())).pid
+
+    def deploy_rival(self) -> Any:
+        """A second supervisor, as a partition would leave one behind."""
+        made = ray.remote(SupervisorProcess).options(name="rival", namespace=NAMESPACE, num_cpus=0)
+        return made.remote(self._build())
+
+    def _build(self) -> Callable[[], Supervisor]:
+        return partial(
             Supervisor,
             BoardPorts(),
             self.host,
             config=CONFIG,
             session_config=SessionConfig(),
-            lease_config=LeaseConfig(),
+            lease_config=LEASE,
             seed=1,
         )
-        return (await self.plane.deploy_supervisor(build)).pid
 
     async def order(self, session_id: str, command: Command) -> SessionStatus | ErrorBody:
         reply = await self.plane.ask_supervisor(SessionKey("acme", session_id), command, 20)
@@ -135,6 +145,41 @@ async def test_a_killed_supervisor_comes_back_and_adopts_what_lives(fleet: Fleet
     await fleet.comes_to("adopted", "ended")
     assert (await fleet.status("adopted")).state == "stopped"
     assert len(await fleet.births("adopted")) == 2
+
+
+async def test_of_two_supervisors_one_acts_and_nothing_is_started_twice(fleet: Fleet) -> None:
+    frozen = await fleet.deploy()
+    await fleet.order("shared", SessionStart())
+    await fleet.comes_to("shared", "living")
+    rival = fleet.deploy_rival()
+    assert (await rival.heartbeat.remote()).state == "waiting"
+    os.kill(frozen, signal.SIGSTOP)
+    await comes_on_duty(rival)
+    [first] = await fleet.births("shared")
+    os.kill(first, signal.SIGKILL)
+    await fleet.born("shared", times=2)
+    os.kill(frozen, signal.SIGCONT)
+
+    async def first_one_steps_back() -> bool:
+        beat = await fleet.plane.deploy_supervisor(fleet._build())
+        return beat.pid == frozen and beat.state == "waiting"
+
+    await eventually(first_one_steps_back, within_s=15)
+    second = (await fleet.births("shared"))[-1]
+    os.kill(second, signal.SIGKILL)
+    await fleet.born("shared", times=3)
+    ray.kill(rival)
+    await fleet.comes_to("shared", "living", within_s=20)
+    assert isinstance(await fleet.order("shared", SessionStop()), SessionStatus)
+    await fleet.comes_to("shared", "ended")
+    assert len(await fleet.births("shared")) == 3
+
+
+async def comes_on_duty(supervisor: Any) -> None:
+    async def on_duty() -> bool:
+        return bool((await supervisor.heartbeat.remote()).state == "on_duty")
+
+    await eventually(on_duty, within_s=20)
 
 
 async def test_a_drained_fleet_leaves_no_actor_and_starts_again_with_the_next_supervisor(fleet: Fleet) -> None:

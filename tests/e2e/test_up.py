@@ -1,9 +1,12 @@
 """`wafleet up` with everything real, used through the command line; at the end nothing of it is left."""
 
+import asyncio
 import json
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,10 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
+from actors.messages.commands import RateLimit
+from actors.messages.events import JobEvent
+from gateway.client import Client
+from gateway.client_events import EventStream
 from simulator.client import SimulatedPhone
 from tests.support.command_line import wafleet, wafleet_json
 from tests.support.leftovers import Run
@@ -21,7 +28,29 @@ pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
 
 WAFLEET = Path(sys.executable).with_name("wafleet")
 WID = "6281100000009@c.us"
+OTHER_WID = "6281100000010@c.us"
 RECIPIENT = "6281200000009"
+
+
+async def job_ids(events: EventStream, count: int) -> set[str]:
+    """The jobs of the next so many events."""
+    found: set[str] = set()
+    async with asyncio.timeout(30):
+        async for event in events:
+            if isinstance(event, JobEvent):
+                found.add(event.data.job_id)
+            if len(found) == count:
+                break
+    return found
+
+
+async def qr_of(client: Client, session_id: str) -> str:
+    """The QR of a session, once it shows one."""
+
+    async def shown() -> str | None:
+        return (await client.qr(session_id)).qr
+
+    return await eventually(shown, within_s=60) or ""
 
 
 class Up:
@@ -32,6 +61,11 @@ class Up:
         self.run = run
         self.folder = folder
         self.line = line
+
+
+def pids(up: Up, part: str) -> list[int]:
+    """Pids of all processes of a kind."""
+    return sorted(process.pid for process in up.run.named(part))
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -117,6 +151,55 @@ async def test_refusals_of_the_service_end_with_4(up: Up) -> None:
     unknown = await wafleet_json("session status", "nobody", expect=4)
     assert unknown["error"]["code"] == "unknown_session"
     assert (await wafleet_json("send text", "s1", "12", "x", expect=4))["error"]["code"] == "invalid_command"
+
+
+async def test_a_killed_gateway_is_back_soon_and_costs_its_callers_no_message(up: Up) -> None:
+    [gateway] = up.run.named("gateway.main")
+    async with await Client.connect(up.line["nats_url"], "default") as client:
+        await client.pause("s1")
+        begun = datetime.now(UTC)
+        gateway.kill()
+        stored = await client.inbox_send("s1", "send.text", to=RECIPIENT, message="stored without a gateway")
+        accepted = await client.send_text("s1", RECIPIENT, "asked for without a gateway")
+        async with client.events("s1", names={"job.accepted"}, since=begun) as events:
+            assert await job_ids(events, 2) == {accepted.job_id, stored.job_id}
+        assert (await client.queue("s1")).waiting.normal == 2
+    assert len(up.run.named("gateway.main")) == 1
+
+
+async def test_sessions_send_on_while_the_supervisor_is_away(up: Up) -> None:
+    supervisors, sessions = pids(up, "ray::SupervisorProcess"), pids(up, "ray::SessionProcess")
+    async with (
+        await Client.connect(up.line["nats_url"], "default") as client,
+        SimulatedPhone(up.line["whatsapp_web_url"]) as phone,
+    ):
+        os.kill(supervisors[0], signal.SIGKILL)
+        await client.send_text("s1", RECIPIENT, "while nobody supervises", mode="direct")
+        assert (await phone.sent())[-1].body == "while nobody supervises"
+        assert (await client.pause("s1")).paused  # its successor takes orders
+    assert len(pids(up, "ray::SupervisorProcess")) == 1
+    assert pids(up, "ray::SupervisorProcess") != supervisors
+    assert pids(up, "ray::SessionProcess") == sessions
+
+
+async def test_what_was_queued_for_a_number_is_not_sent_by_another_one(up: Up) -> None:
+    async with (
+        await Client.connect(up.line["nats_url"], "default") as client,
+        SimulatedPhone(up.line["whatsapp_web_url"]) as phone,
+    ):
+        queued = (await client.send_text("s1", RECIPIENT, "for the first number")).job_id
+        waiting = (await client.queue("s1")).waiting.normal
+        async with client.events("s1", names={"message.failed"}) as events:
+            await phone.unlink(WID)
+            await client.wait_until("s1", "logged_out", timeout_s=30)
+            await client.start("s1", rate_limit=RateLimit())
+            await phone.scan(await qr_of(client, "s1"), OTHER_WID)
+            assert queued in await job_ids(events, waiting)
+        assert (await client.job("s1", queued)).status == "cancelled"
+        assert (await client.wait_until("s1", "ready", timeout_s=30)).wid == OTHER_WID
+        await client.resume("s1")
+        await client.send_text("s1", RECIPIENT, "by the second number", mode="direct")
+        assert [entry.body for entry in await phone.sent() if entry.wid == OTHER_WID] == ["by the second number"]
 
 
 async def test_at_sigterm_everything_ends_and_nothing_is_left(up: Up) -> None:

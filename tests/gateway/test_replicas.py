@@ -2,12 +2,14 @@
 
 import asyncio
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import orjson
 import pytest
+from nats.aio.msg import Msg
 
 from actors.errors import InvalidCommand, Unsupported
 from actors.messages.ids import SessionKey
@@ -82,7 +84,13 @@ async def test_a_replica_that_leaves_takes_no_request_with_it(
 async def test_a_killed_gateway_costs_a_repetition_and_no_message(
     nats_server: NatsServer, bus: Bus, ready: SessionKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.client_requests.TRY_S", 1.0)
+    monkeypatch.setattr("gateway.client_requests.TRY_S", 1.5)
+    asked: Counter[str] = Counter()
+
+    async def count(msg: Msg) -> None:
+        asked[orjson.loads(msg.data)["idempotency_key"]] += 1
+
+    await bus.subscribe(f"wa.{ready.tenant_id}.cmd.>", count)
     command = [sys.executable, "-m", "tests.gateway.replica_process", nats_server.url]
     async with (
         Program(*command) as first,
@@ -91,11 +99,13 @@ async def test_a_killed_gateway_costs_a_repetition_and_no_message(
     ):
         await first.line("ready", within_s=20)
         await second.line("ready", within_s=20)
-        sending = [asyncio.create_task(client.send_text("s1", PHONE, str(n))) for n in range(400)]
+        sending = [asyncio.create_task(client.send_text("s1", PHONE, str(n))) for n in range(200)]
         await asyncio.wait(sending, return_when=asyncio.FIRST_COMPLETED)
         await first.kill()
         replies = await asyncio.gather(*sending)
     assert {type(reply) for reply in replies} == {JobAccepted}
+    assert len(asked) == 200
+    assert max(asked.values()) <= 2, "a caller's second try goes to the gateway that lives"
     stored = [job.job.job_id for job in await JetStreamJobLog(bus, ready).read("normal", 0, 1_000)]
     assert sorted(stored) == sorted(reply.job_id for reply in replies)
 
