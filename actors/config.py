@@ -183,5 +183,5 @@ class QueueConfig(Message):
     default_expiry_s: float = Field(default=7 * 86_400.0, gt=0)
     direct_expiry_s: float = Field(default=30.0, gt=0)
     record_ttl_s: float = Field(default=3 * 86_400.0, gt=0)
-    inbox_ack_wait_s: float = Field(default=20.0, ge=1)
+    inbox_ack_wait_s: float = Field(default=10.0, ge=1)
     """After it a command of the inbox, whose gateway was lost, is handed to another one."""

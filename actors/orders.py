@@ -23,7 +23,7 @@ from actors.messages.commands import (
     SessionStop,
 )
 from actors.messages.ids import SessionKey
-from actors.messages.records import DesiredSession
+from actors.messages.records import ENDED_STATES, DesiredSession
 from actors.messages.replies import ErrorBody, Reply, SessionStatus
 from actors.ports import Clock, Registry, Revised, SessionHandle
 from actors.status_desk import StatusDesk, begun_anew
@@ -96,7 +96,11 @@ class Orders:
         for _ in range(_TRIES):
             found = await self._registry.desired(key)
             if found and found.value.target == "running" and not self._core.needs_order(key):
-                return await self._desk.read(key)
+                status = await self._desk.read(key)
+                if not self._is_over(key, found.value, status):
+                    return status
+                # Its process still has to end; what is ordered now is another life.
+                self._core.ending(key, Wish.STOP, found.value.revision_of_start, self._clock.monotonic())
             desired = await self._write(key, found, {**chosen, "target": "running"}, new_life=True)
             if desired is not None:
                 return await self._beginning(key, desired)
@@ -156,6 +160,10 @@ class Orders:
         except Unavailable as error:
             _log.warning("[Session:%s] %s was not answered: %s", key, command.name, error)
             return await self._desk.read(key)
+
+    def _is_over(self, key: SessionKey, desired: DesiredSession, status: SessionStatus) -> bool:
+        """Tell whether a session that counts as living has said its last word already."""
+        return self._living(key) is not None and status.state in ENDED_STATES and not desired.outdates(status)
 
     def _living(self, key: SessionKey) -> SessionHandle | None:
         return self._handles.get(key) if self._core.phase(key) is Phase.LIVING else None

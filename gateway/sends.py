@@ -8,6 +8,7 @@ come from memory. Direct mode goes on in ``direct_sends``; commands of the inbox
 Imports intake, storing, queries and events.
 """
 
+import asyncio
 import logging
 import secrets
 from typing import Final, Protocol
@@ -118,8 +119,9 @@ class Sends:
 
     async def _full_window(self, key: SessionKey) -> RateLimited | None:
         """Ask the owner whether one more job would still fit: not where ``remaining`` ≤ waiting + active."""
-        window = await self._queries.rate_limit(key, RateLimitQuery())
-        queue = await self._queries.queue(key, QueueQuery())
+        window, queue = await asyncio.gather(
+            self._queries.rate_limit(key, RateLimitQuery()), self._queries.queue(key, QueueQuery())
+        )
         if isinstance(window, ErrorBody) or isinstance(queue, ErrorBody):
             return None
         waiting = queue.waiting

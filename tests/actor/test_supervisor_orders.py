@@ -199,3 +199,18 @@ async def test_an_order_overtaken_by_another_is_tried_again_but_not_for_ever(sta
     stage.registry.overtaken = 1000
     assert code(await stage.order("s1", SessionStop())) == "unavailable"
     assert code(await stage.order("s2", SessionStart())) == "unavailable"
+
+
+async def test_a_start_between_a_sessions_last_word_and_its_end_is_another_life(stage: Stage) -> None:
+    await stage.order("s1", SessionStart())
+    session = stage.host.session("s1")
+    session.state = "logged_out"
+    await stage.clock.advance(1)
+    stage.registry.statuses[session.spec.key] = session.status("device_removed")
+    await stage.order("s1", SessionStart())
+    await stage.clock.advance(1)
+    assert stage.host.count("s1") == 1
+    session.end("logged_out", "device_removed")
+    await stage.clock.advance(1)
+    assert stage.host.count("s1") == 2
+    assert await stage.phase("s1") == "living"

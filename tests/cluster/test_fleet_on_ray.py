@@ -150,7 +150,7 @@ async def test_a_killed_supervisor_comes_back_and_adopts_what_lives(fleet: Fleet
 async def test_of_two_supervisors_one_acts_and_nothing_is_started_twice(fleet: Fleet) -> None:
     frozen = await fleet.deploy()
     await fleet.order("shared", SessionStart())
-    await fleet.comes_to("shared", "living")
+    await fleet.comes_to("shared", "living", within_s=40)
     rival = fleet.deploy_rival()
     assert (await rival.heartbeat.remote()).state == "waiting"
     os.kill(frozen, signal.SIGSTOP)
@@ -164,9 +164,9 @@ async def test_of_two_supervisors_one_acts_and_nothing_is_started_twice(fleet: F
     await eventually(first_one_steps_back, within_s=15)
     [pid] = await fleet.births("shared")
     os.kill(pid, signal.SIGKILL)
-    await fleet.born("shared", times=2, within_s=30)
+    await fleet.born("shared", times=2, within_s=60)
     ray.kill(rival)
-    await fleet.comes_to("shared", "living", within_s=30)
+    await fleet.comes_to("shared", "living", within_s=40)
     assert isinstance(await fleet.order("shared", SessionStop()), SessionStatus)
     await fleet.comes_to("shared", "ended")
     assert len(await fleet.births("shared")) == 2
