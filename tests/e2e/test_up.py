@@ -159,6 +159,7 @@ async def test_a_killed_gateway_is_back_soon_and_costs_its_callers_no_message(up
         await client.pause("s1")
         begun = datetime.now(UTC)
         gateway.kill()
+        await asyncio.to_thread(gateway.wait, 10)  # else its last pull may take the command with it, for 10 s
         stored = await client.inbox_send("s1", "send.text", to=RECIPIENT, message="stored without a gateway")
         accepted = await client.send_text("s1", RECIPIENT, "asked for without a gateway")
         async with client.events("s1", names={"job.accepted"}, since=begun) as events:
