@@ -14,7 +14,7 @@ from tests.chaos.plan import Kind, PlannedJob
 
 SENT: Final = frozenset(ACK_STATUSES)
 """Statuses of a job whose message the server acknowledged."""
-ACCEPTED: Final = frozenset({"accepted", "sending", *SENT})
+ACCEPTED: Final = frozenset({"accepted", "sending", "stored", *SENT})
 """Answers, also to a repeated request, that mean that the job is held."""
 
 
@@ -30,8 +30,7 @@ class Asked:
     """The reply's status, the code of an error, or "" where no answer came at all."""
 
     def __str__(self) -> str:
-        how = "direct" if self.job.direct else self.job.lane
-        return f"job {self.job.number} ({self.job.kind}, {how}, {self.job.key}, {self.job_id})"
+        return f"job {self.job.number} ({self.job.kind}, {self.job.way} {self.job.lane}, {self.job.key}, {self.job_id})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +102,8 @@ class History:
     """Of the sessions at the end."""
     waiting: Mapping[SessionKey, int] = field(default_factory=dict)
     """Jobs that still lie in a session's log at the end."""
+    rejected: Mapping[str, str] = field(default_factory=dict)
+    """By job id, the code with which an event rejected a job from the inbox."""
     conflicts: Mapping[SessionKey, int] = field(default_factory=dict)
     """How often WhatsApp's server saw a second page log in while the first one was still connected."""
 
@@ -121,7 +122,11 @@ class History:
 
     def accepted(self) -> list[Asked]:
         """Return the jobs that were accepted: the tenant was told so, or a store holds them."""
-        return [one for one in self.asked if one.answer in ACCEPTED or one.job_id in self.outcomes]
+        return [one for one in self.asked if one.job_id in self.outcomes or self.refusal(one) in ACCEPTED]
+
+    def refusal(self, one: Asked) -> str:
+        """Return the answer to a job, or as what it was rejected later, when it was read from the inbox."""
+        return self.rejected.get(one.job_id, one.answer)
 
     def arrivals(self) -> dict[int, list[Arrived]]:
         """Return the messages that bear a mark, by the number of the job."""

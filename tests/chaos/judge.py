@@ -77,7 +77,7 @@ def judge(history: History) -> Verdict:
     return Verdict(
         asked=len(history.asked),
         accepted=len(accepted),
-        refused=Counter(one.answer or "no answer" for one in history.asked if one not in accepted),
+        refused=Counter(history.refusal(one) or "no answer" for one in history.asked if one not in accepted),
         sent=sum(one.status in SENT for one in outcomes),
         failed=Counter(one.error or one.status for one in not_sent),
         unconfirmed=sum(one.status == "unconfirmed" for one in outcomes),

@@ -1,6 +1,7 @@
 """Asks for the planned jobs, as tenants do: a request whose answer was lost is asked again with the same key."""
 
 import asyncio
+import base64
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,8 @@ from tests.chaos.accounts import Accounts
 from tests.chaos.history import Asked
 from tests.chaos.plan import PlannedJob
 
+STORED: Final = "stored"
+"""The answer to a job that lies in the inbox."""
 _PAUSE_S: Final = 0.5
 _PNG: Final = bytes.fromhex(
     "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d49444154789c6360000002000001e221bc330000"
@@ -44,7 +47,7 @@ class Load:
         """Ask for one job until there is an answer."""
         key, asked_at = f"chaos-{self._seed}-{job.number}", time.time()
         options: SendOptions = {"idempotency_key": key}
-        if job.direct:
+        if job.way == "direct":
             options["mode"] = "direct"
         else:
             options["lane"] = job.lane
@@ -57,12 +60,27 @@ class Load:
     async def _answer(self, job: PlannedJob, options: SendOptions) -> str:
         while self._clock.monotonic() < self._deadline:
             try:
+                if job.way == "inbox":
+                    await self._store(job, options)
+                    return STORED
                 return (await self._send(job, options)).status
             except Unavailable:
                 await self._clock.sleep(_PAUSE_S)
             except WafleetError as error:
                 return error.code
         return ""
+
+    async def _store(self, job: PlannedJob, options: SendOptions) -> None:
+        client, session, to = self._clients[job.key.tenant_id], job.key.session_id, Accounts.person(job.recipient)
+        match job.kind:
+            case "text":
+                await client.inbox_send(session, "send.text", to=to, message=job.text, **options)
+            case "media":
+                data = base64.b64encode(_PNG).decode()
+                await client.inbox_send(session, "send.media", to=to, data=data, caption=job.text, **options)
+            case "location":
+                place = {"latitude": -6.2, "longitude": 106.8, "description": job.text}
+                await client.inbox_send(session, "send.location", to=to, **place, **options)
 
     async def _send(self, job: PlannedJob, options: SendOptions) -> JobAccepted | JobSent:
         client, session, to = self._clients[job.key.tenant_id], job.key.session_id, Accounts.person(job.recipient)

@@ -12,6 +12,8 @@ from typing import Final, Literal
 from actors.messages.commands import Lane
 from actors.messages.ids import SessionKey
 
+Way = Literal["queue", "direct", "inbox"]
+
 
 class Kind(StrEnum):
     """A kind of fault."""
@@ -121,7 +123,8 @@ class PlannedJob:
     key: SessionKey
     kind: Literal["text", "media", "location"]
     lane: Lane
-    direct: bool
+    way: Way
+    """Through the queue, past it, or through the inbox, which needs no gateway."""
     expires_s: float | None
     """When it expires, from when it is asked; None: not within the run."""
     recipient: int
@@ -183,15 +186,15 @@ def _plan_jobs(random: Random, scale: Scale, sessions: tuple[SessionKey, ...]) -
 
 def _plan_job(random: Random, number: int, at_s: float, key: SessionKey) -> PlannedJob:
     lanes: tuple[Lane, ...] = ("high", "normal", "normal", "bulk")
-    direct = random.random() < 0.1
+    way: Way = random.choices(("queue", "direct", "inbox"), weights=(8, 1, 1))[0]
     return PlannedJob(
         number=number,
         at_s=at_s,
         key=key,
         kind=random.choices(("text", "media", "location"), weights=(6, 2, 2))[0],
-        lane="normal" if direct else random.choice(lanes),
-        direct=direct,
-        expires_s=random.uniform(0.5, 20) if not direct and random.random() < 0.1 else None,
+        lane="normal" if way == "direct" else random.choice(lanes),
+        way=way,
+        expires_s=random.uniform(0.5, 20) if way != "direct" and random.random() < 0.1 else None,
         recipient=random.randrange(50),
         text=f"{mark_of(number)} {random.choice(_TEXTS)}",
     )

@@ -95,9 +95,9 @@ def bad_reasons(history: History) -> Iterator[str]:
             continue
         reason = outcome.error or outcome.status
         if reason == "expired":
-            fits = one.job.expires_s is not None or one.job.direct
+            fits = one.job.expires_s is not None or one.job.way == "direct"
         elif reason == "rate_limited":
-            fits = one.job.direct
+            fits = one.job.way == "direct"
         else:
             since = one.asked_at - _AFTER_S
             faults = _REASONS.get(reason, frozenset())
@@ -112,10 +112,13 @@ def bad_answers(history: History) -> Iterator[str]:
         outcome = history.outcome(one)
         if not one.answer:
             yield f"{one} was never answered"
-        elif one.answer in SENT and one.job.direct and (outcome is None or outcome.status not in SENT):
+        elif one.answer in SENT and one.job.way == "direct" and (outcome is None or outcome.status not in SENT):
             yield f"{one} was answered {one.answer!r}, but is {outcome.status if outcome else 'unknown'}"
         elif outcome is None and not _may_refuse(one):
             yield f"{one} was refused as {one.answer!r}"
+        elif one.job_id in history.rejected and (outcome is not None or one.job.expires_s is None):
+            fate = outcome.status if outcome else "unknown"
+            yield f"{one} was rejected from the inbox as {history.rejected[one.job_id]!r}, and is {fate}"
         elif outcome is not None and one.answer not in {*ACCEPTED, outcome.error}:
             yield f"{one} was refused as {one.answer!r}, but is {outcome.status} ({outcome.error})"
 
@@ -125,7 +128,7 @@ def _may_refuse(one: Asked) -> bool:
         return True  # no refusal at all
     if one.answer == "invalid_command":  # asked again, without an answer so far, until it lay in the past
         return one.job.expires_s is not None and (one.answered_at or 0) > one.asked_at + one.job.expires_s
-    return one.answer in _REFUSED_DIRECT if one.job.direct else one.answer == "queue_full"
+    return one.answer in _REFUSED_DIRECT if one.job.way == "direct" else one.answer == "queue_full"
 
 
 def too_many_unconfirmed(history: History) -> Iterator[str]:
@@ -144,7 +147,7 @@ def too_many_unconfirmed(history: History) -> Iterator[str]:
 
 def _expired_in_doubt(history: History, one: Asked) -> bool:
     """Tell whether a job's ack got lost, and its time was over before its id could be sent again (DESIGN 2 "Jobs")."""
-    ends = one.job.expires_s is not None or one.job.direct
+    ends = one.job.expires_s is not None or one.job.way == "direct"
     return ends and bool(history.befallen(one.job.key, BREAKS_ACK, one.asked_at - 1, one.asked_at + _AFTER_S))
 
 

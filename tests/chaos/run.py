@@ -18,7 +18,7 @@ from gateway.client import Client
 from simulator.client import SentMessage, SimulatedPhone
 from tests.chaos.accounts import Accounts
 from tests.chaos.history import Arrived, Asked, History, Outcome
-from tests.chaos.load import Load, ask_all
+from tests.chaos.load import STORED, Load, ask_all
 from tests.chaos.mischief import Mischief, make_mischief
 from tests.chaos.plan import Plan
 from tests.chaos.stack import Stack
@@ -73,6 +73,7 @@ async def run(plan: Plan, folder: Path, say: Say) -> History:
             faults=mischief.done,
             told=sorted(watch.told, key=lambda told: told.at),
             states=states,
+            rejected=watch.rejected,
             waiting=await stock.waiting(plan),
             conflicts=await _conflicts(phone, accounts),
         )
@@ -116,6 +117,9 @@ class Stock:
             states = await self._states(plan)
             outcomes = await self.outcomes()
             left = sum(one.status in OPEN_STATUSES or not watch.announced.get(key) for key, one in outcomes.items())
+            left += sum(
+                one.answer == STORED and one.job_id not in {**outcomes, **watch.rejected} for one in self._asked
+            )
             if left == 0 and set(states.values()) == {"ready"}:
                 return states
             if left < least:

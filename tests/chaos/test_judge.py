@@ -7,7 +7,7 @@ import pytest
 from actors.messages.ids import SessionKey, job_id_of_key, message_id_of_job
 from tests.chaos.history import Arrived, Asked, Fault, History, Outcome, Told
 from tests.chaos.judge import judge
-from tests.chaos.plan import Kind, PlannedJob, mark_of
+from tests.chaos.plan import Kind, PlannedJob, Way, mark_of
 from tests.chaos.report import render
 
 KEY = SessionKey("acme", "s1")
@@ -16,8 +16,8 @@ START = 1_000.0
 END = 1_400.0
 
 
-def asked(number: int, *, answer: str = "accepted", direct: bool = False, expires_s: float | None = None) -> Asked:
-    job = PlannedJob(number, number, KEY, "text", "normal", direct, expires_s, 0, mark_of(number))
+def asked(number: int, *, answer: str = "accepted", way: Way = "queue", expires_s: float | None = None) -> Asked:
+    job = PlannedJob(number, number, KEY, "text", "normal", way, expires_s, 0, mark_of(number))
     return Asked(job, job_id_of_key(KEY, str(number)), START + number, START + number + 0.5, answer)
 
 
@@ -41,6 +41,7 @@ GOOD = History(
     waiting={KEY: 0, OTHER: 0},
 )
 FIRST = JOBS[0]
+STORED = asked(0, answer="stored", way="inbox")
 
 
 def ended_as(history: History, one: Asked, outcome: Outcome, event: str = "message.failed") -> History:
@@ -154,6 +155,23 @@ VIOLATIONS = {
     ),
     "a window with one message too many": (replace(GOOD, arrived=OVERFULL), "21 messages within 5 s"),
     "a new QR": (replace(GOOD, told=(*GOOD.told, Told(KEY, "session.qr", START + 3))), "needed a new QR"),
+    "a stored job that nobody carried out": (
+        replace(without(GOOD, STORED), asked=(STORED, *JOBS[1:]), arrived=GOOD.arrived[1:]),
+        "is lost",
+    ),
+    "a stored job that was rejected for no reason": (
+        replace(
+            without(GOOD, STORED),
+            asked=(STORED, *JOBS[1:]),
+            arrived=GOOD.arrived[1:],
+            rejected={STORED.job_id: "queue_full"},
+        ),
+        "was rejected from the inbox",
+    ),
+    "a stored job that was rejected and sent": (
+        replace(GOOD, asked=(STORED, *JOBS[1:]), rejected={STORED.job_id: "invalid_command"}),
+        "was rejected from the inbox as 'invalid_command', and is read",
+    ),
     "two browsers of one session at once": (replace(GOOD, conflicts={KEY: 1}), "two pages at once, 1 times"),
     "a session that did not come back": (replace(GOOD, states={KEY: "ready", OTHER: "failed"}), "acme:s2 is failed"),
     "a job left in the log": (replace(GOOD, waiting={KEY: 1}), "1 jobs still lie in the log"),
@@ -174,7 +192,9 @@ VIOLATIONS = {
     "a job in doubt after a short outage of nats-server": (befallen(doubted(FIRST), Kind.NATS, None), "0 owners"),
     "a direct send that was said to be sent": (
         ended_as(
-            replace(GOOD, asked=(asked(0, answer="sent", direct=True), *JOBS[1:])), FIRST, Outcome("expired", "expired")
+            replace(GOOD, asked=(asked(0, answer="sent", way="direct"), *JOBS[1:])),
+            FIRST,
+            Outcome("expired", "expired"),
         ),
         "was answered 'sent', but is expired",
     ),
@@ -191,7 +211,7 @@ def test_a_violation_is_recognised(violation: str) -> None:
 
 
 LATE = asked(0, expires_s=2.0)
-DIRECT = asked(0, answer="session_not_ready", direct=True)
+DIRECT = asked(0, answer="session_not_ready", way="direct")
 EXPLAINED = {
     "the one job in doubt of a killed owner": befallen(doubted(FIRST), Kind.ACTOR),
     "one job in doubt after the machine's restart": befallen(doubted(FIRST), Kind.REBOOT, None),
@@ -220,6 +240,13 @@ EXPLAINED = {
         without(GOOD, FIRST),
         asked=(asked(0, answer="invalid_command", expires_s=0.2), *JOBS[1:]),
         arrived=GOOD.arrived[1:],
+    ),
+    "a stored job that was sent": replace(GOOD, asked=(STORED, *JOBS[1:])),
+    "a stored job whose time was over before a gateway read it": replace(
+        without(GOOD, FIRST),
+        asked=(asked(0, answer="stored", way="inbox", expires_s=2.0), *JOBS[1:]),
+        arrived=GOOD.arrived[1:],
+        rejected={FIRST.job_id: "invalid_command"},
     ),
     "a full window": replace(
         GOOD,

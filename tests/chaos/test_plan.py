@@ -30,7 +30,7 @@ def test_every_full_plan_has_all_there_is() -> None:
         assert {job.lane for job in plan.jobs} == {"high", "normal", "bulk"}
         assert {job.key for job in plan.jobs} == set(plan.sessions)
         assert len(plan.sessions) == 8
-        assert any(job.direct for job in plan.jobs)
+        assert {job.way for job in plan.jobs} == {"queue", "direct", "inbox"}
         assert any(job.expires_s for job in plan.jobs)
         assert {fault.kind for fault in plan.faults} == set(Kind)
         assert Counter(fault.kind for fault in plan.faults)[Kind.REBOOT] == 1

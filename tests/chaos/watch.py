@@ -20,6 +20,8 @@ class Watch:
         self.told: list[Told] = []
         self.announced: defaultdict[str, list[str]] = defaultdict(list)
         """Names of outcome events by job id."""
+        self.rejected: dict[str, str] = {}
+        """Codes by job id."""
         self._clients: Final = tuple(clients)
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -48,5 +50,7 @@ class Watch:
                 key = SessionKey(event.tenant_id, event.session_id)
                 if isinstance(event, SessionEvent | QrEvent | CodeEvent):
                     self.told.append(Told(key, event.event, event.time.timestamp()))
+                elif isinstance(event, JobEvent) and event.event == "job.rejected":
+                    self.rejected[event.data.job_id] = event.data.error.code if event.data.error else ""
                 elif isinstance(event, JobEvent) and event.event.startswith("message."):
                     self.announced[event.data.job_id].append(event.event)
