@@ -35,9 +35,13 @@ HEALTH_CHECKS: Final = {
     "RAY_health_check_failure_threshold": "5",
 }
 """A lost node is found after 5 x 1 s instead of 15-65 s; 3 x 1 s would lose loaded ones. cluster.yaml says the same."""
+WORKERS: Final = {"RAY_worker_niceness": "0"}
+"""Ray starts workers at niceness 15, and browsers inherit it: on a busy machine everything else would run before them,
+and sessions lose leases, starts and sends to their deadlines (seen in `make chaos`). cluster.yaml says the same."""
 _HEAD_ENVIRONMENT: Final = {
     **DRIVER_ENVIRONMENT,
     **HEALTH_CHECKS,
+    **WORKERS,
     "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",  # we drain before; Ray would wait 30 s for detached actors
 }
 _READY: Final = r"Ray runtime started"

@@ -16,7 +16,7 @@ from typing import Final, Self
 import psutil
 
 from actors.clock import SystemClock
-from gateway.up.ray_head import DRIVER_ENVIRONMENT
+from gateway.up.ray_head import DRIVER_ENVIRONMENT, HEALTH_CHECKS, WORKERS
 from tests.support.leftovers import Run
 from tests.support.nats import NatsServer
 from tests.support.processes import Program
@@ -36,12 +36,6 @@ _LIMITS: Final = {
     # Chaos packs the mishaps of weeks into minutes; what gives up after several in a row shall count them by minutes.
     "WAFLEET_SESSION": json.dumps({"retry": {"stable_after_s": 10}}),
     "WAFLEET_SUPERVISOR": json.dumps({"session_max_seconds": 30}),
-}
-_RAY: Final = {
-    # As `wafleet up` and cluster.yaml set them.
-    "RAY_health_check_period_ms": "1000",
-    "RAY_health_check_timeout_ms": "1000",
-    "RAY_health_check_failure_threshold": "5",
 }
 
 
@@ -123,7 +117,7 @@ class Stack:
     # --- parts ------------------------------------------------------------------------------------------------------
 
     async def _start_ray(self) -> None:
-        head = RayHead(slots=self._slots, env={**self.run.env, **_RAY})
+        head = RayHead(slots=self._slots, env={**self.run.env, **HEALTH_CHECKS, **WORKERS})
         await asyncio.to_thread(head.__enter__)
         self._ray = head
 

@@ -54,6 +54,7 @@ def test_every_ray_says_its_auth_mode_health_checks_and_where_the_code_lies(clus
     for start in starts:
         assert "RAY_AUTH_MODE=" in start
         assert "PYTHONPATH=" in start
+        assert _value("RAY_worker_niceness", start) == "0"
         assert {name: _value(f"RAY_health_check_{name}", start) for name in HEALTH_CHECKS} == HEALTH_CHECKS
     gateway = next(each for each in cluster["head_start_ray_commands"] if "gateway.main" in each)
     assert "RAY_AUTH_MODE=" in gateway
