@@ -58,6 +58,7 @@ class Verdict:
     outages: Mapping[Kind, float]
     """The longest time until a session was ready again, by what befell it."""
     slowest_answer_s: float
+    """Of all but direct sends, which are answered with the outcome."""
     notes: tuple[str, ...]
     """What happened that is not wrong, with the fault that explains it."""
     wrong: tuple[str, ...]
@@ -73,7 +74,7 @@ def judge(history: History) -> Verdict:
     accepted, arrivals = history.accepted(), history.arrivals()
     outcomes = [outcome for outcome in map(history.outcome, accepted) if outcome is not None]
     not_sent = [one for one in outcomes if one.status in {"failed", "expired", "cancelled"}]
-    answered = [one for one in history.asked if one.answered_at is not None]
+    answered = [one for one in history.asked if one.answered_at is not None and one.job.way != "direct"]
     return Verdict(
         asked=len(history.asked),
         accepted=len(accepted),
