@@ -99,7 +99,8 @@ class Stack:
         if pid is None:
             return False
         self._pauses[number % _GATEWAYS] = away_s
-        _kill(psutil.Process(pid))
+        with suppress(psutil.NoSuchProcess):
+            psutil.Process(pid).kill()
         return True
 
     async def reboot(self, away_s: float) -> bool:
