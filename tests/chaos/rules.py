@@ -32,8 +32,8 @@ _REASONS: Final[Mapping[str, frozenset[Kind]]] = {
 """Codes of a failed job that only such a fault explains."""
 _AFTER_S: Final = 60.0
 """How long after a fault its effect on a message may still show: a send's deadline (30 s) and a reconnect."""
-_LEASE_S: Final = 3.0
-"""An owner that renewed its lease 5 s ago has 3 s left (DESIGN 7 "Lease")."""
+_LEASE_S: Final = 6.0
+"""An owner that was just about to renew its lease has so much left (DESIGN 7 "Lease")."""
 _REFUSED_DIRECT: Final = frozenset({"session_not_ready", "rate_limited", "queue_full"})
 """What a direct send may be answered with before it is accepted; a queued one only with the last of them."""
 _QR_EVENTS: Final = frozenset({"session.qr", "session.code"})
