@@ -3,7 +3,7 @@
 import asyncio
 import sys
 
-from benchmarks import round_trip, sessions
+from benchmarks import faults, round_trip, safety, sessions
 from benchmarks.system import running
 from benchmarks.table import Row, show
 
@@ -14,6 +14,8 @@ async def main() -> int:
     async with running() as system:
         rows += await round_trip.measure(system)
         rows += await sessions.measure(system)
+        rows += await safety.measure(system)
+        rows += await faults.measure(system)
     show(rows)
     return int(any(row.met is False for row in rows))
 

@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ import psutil
 from actors.messages.commands import RateLimit
 from benchmarks.measure import kind_of
 from gateway.client import Client
+from gateway.up.state import Located, find_located
 from simulator.client import SimulatedPhone
 
 TENANT = "bench"
@@ -32,6 +33,9 @@ class System:
     nats_url: str
     client: Client
     phone: SimulatedPhone
+    located: Located
+    folder: Path
+    """Its state."""
 
     async def link(self, session_id: str, wid: str) -> float:
         """Start a session, scan its QR and wait until it is ready; return the monotonic moment the QR came."""
@@ -63,11 +67,23 @@ async def running() -> AsyncIterator[System]:
                 await Client.connect(where["nats_url"], TENANT) as client,
                 SimulatedPhone(where["whatsapp_web_url"]) as phone,
             ):
-                yield System(where["nats_url"], client, phone)
+                located = find_located(Path(folder) / ".wafleet")
+                assert located is not None
+                yield System(where["nats_url"], client, phone, located, Path(folder) / ".wafleet")
         finally:
             if process.returncode is None:
                 process.send_signal(signal.SIGTERM)
                 await asyncio.wait_for(process.wait(), _DOWN_WITHIN_S)
+
+
+def part_of(system: System, text: str) -> psutil.Process:
+    """Find a process of the system by a piece of its command line; of several the one nearest to ``wafleet up``."""
+    for process in psutil.Process(system.located.pid).children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            if text in " ".join(process.cmdline()):
+                return process
+    msg = f"no process of the system has {text!r} in its command line"
+    raise LookupError(msg)
 
 
 def worker_of(session_id: str) -> psutil.Process:

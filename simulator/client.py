@@ -186,7 +186,7 @@ class SimulatedPhone:
         await self._post("storage_error", wid=wid)
 
     async def fail(self, *, wid: str | None = None, **knobs: bool) -> Json:
-        """Turn fault knobs (drop_before_accept, no_ack, nack, upload), for one account or for everybody."""
+        """Turn fault knobs (`simulator.faults.Knob`), for one account or for everybody."""
         return await self._post("fail", wid=wid, **knobs)
 
     async def cfg(self, **knobs: Any) -> Json:

@@ -2,11 +2,12 @@
 
 from typing import Final, Literal, get_args
 
-Knob = Literal["drop_before_accept", "no_ack", "nack", "upload"]
+Knob = Literal["drop_before_accept", "no_ack", "nack", "upload", "upload_hang"]
 """What can go wrong with what a page sends.
 
 drop_before_accept: the message is lost before the server accepts it. no_ack: it is accepted, the ack is lost.
 nack: it is accepted and then refused (ack -1 in the page). upload: files are refused.
+upload_hang: files are neither taken nor refused.
 """
 KNOBS: Final[tuple[Knob, ...]] = get_args(Knob)
 

@@ -144,6 +144,7 @@ class Fail(Request):
     no_ack: bool | None = None
     nack: bool | None = None
     upload: bool | None = None
+    upload_hang: bool | None = None
 
 
 class SentQuery(Request):

@@ -7,6 +7,7 @@ import asyncio
 import json
 import logging
 import ssl
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -31,6 +32,7 @@ MAX_FRAME_BYTES: Final = 16 << 20
 MAX_OUTGOING: Final = 20_000
 """Frames waiting for one page that does not read; beyond it the page is dropped."""
 _PING_S: Final = 30.0
+_HANGING_UPLOAD_S: Final = 600.0
 _CLOSE_S: Final = 1.0
 _SHUTDOWN_S: Final = 2.0
 _NO_STORE: Final = {"Cache-Control": "no-store"}
@@ -106,6 +108,7 @@ class SimulatorServer:
         self._page = Page(page_folder)
         self._journal: FileJournal | None = None
         self._runner: web.AppRunner | None = None
+        self._stopping = asyncio.Event()
         self._sockets: set[web.WebSocketResponse] = set()
         self._numbers = count(1)
         self._urls: list[str] = []
@@ -130,6 +133,7 @@ class SimulatorServer:
             OSError: an address is taken, or the data folder is in use or cannot be written.
         """
         self._page.load()
+        self._stopping.clear()
         try:
             self.service = Service(self._world(), self._settings, media=self._media())
             self._runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=_SHUTDOWN_S)
@@ -145,6 +149,7 @@ class SimulatorServer:
 
     async def stop(self) -> None:
         """Close every socket and file; a simulator that is not started stays so."""
+        self._stopping.set()
         if self._runner is not None:
             await asyncio.gather(*(socket.close(code=1001) for socket in list(self._sockets)))
             self._abort_connections(self._runner)
@@ -234,6 +239,11 @@ class SimulatorServer:
     async def _upload(self, request: web.Request) -> web.Response:
         wid = self.service.wid_of_token(request.headers.get("x-token"))
         if self.service.faults.active("upload", wid):
+            raise web.HTTPServiceUnavailable
+        if self.service.faults.active("upload_hang", wid):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_HANGING_UPLOAD_S):
+                    await self._stopping.wait()
             raise web.HTTPServiceUnavailable
         key = self.service.token(9)
         self.service.media.put(key, MediaFile(request.content_type, await request.read()))

@@ -1,5 +1,6 @@
 """Sends with fixed ids, refusals, doubts and lookups, all on one linked page; the truth is what the server accepted."""
 
+import asyncio
 import base64
 from itertools import count
 
@@ -141,6 +142,37 @@ async def test_a_refusal_is_an_answer(linked: Session, phone: SimulatedPhone) ->
     await phone.fail(wid=ME, upload=False)
     assert (refused.ack, refused.error) == (-1, "ERROR_UNKNOWN")
     assert (not_uploaded.ack, not_uploaded.error) == (-1, "ERROR_UPLOAD")
+
+
+async def test_a_file_whose_upload_hangs_is_given_up_and_sent_under_its_id_by_the_next_page(
+    linked: Session, phone: SimulatedPhone
+) -> None:
+    """wa-js sets its media sends no deadline, and its page goes on with them for ever."""
+    chat = await linked.page.resolve(ANN)
+    bare = bare_id()
+    await phone.fail(wid=ME, upload_hang=True)
+    with pytest.raises(PageUnresponsive, match="sendFile"):
+        await send(linked, chat, TABLE, bare, timeout_s=1.0)
+    await phone.fail(wid=ME, upload_hang=False)
+    linked.watched.skip()
+    await linked.page.reload()
+    await linked.watched.next(Synced)
+    found = await linked.page.lookup(chat.full_key(bare), bare, ANN)
+    assert found is None or found.ack == 0
+    assert await accepted(phone, bare) == []
+    chat = await linked.page.resolve(ANN)
+    again = await linked.page.prepare(TABLE)
+    sending = asyncio.create_task(linked.page.send(again, chat, chat.full_key(bare), timeout_s=5.0))
+
+    async def acked() -> bool:
+        found = await linked.page.lookup(chat.full_key(bare), bare, ANN)
+        return found is not None and found.ack >= 1
+
+    await eventually(acked, within_s=5)
+    sending.cancel()  # wa-js 4.6.0 does not return from a file whose id the page holds already
+    await asyncio.gather(sending, return_exceptions=True)
+    await linked.page.discard(again)
+    assert [one.dup for one in await accepted(phone, bare)] == [False]
 
 
 async def test_numbers_are_checked_and_unknown_ones_refused(linked: Session) -> None:
