@@ -35,6 +35,18 @@ def test_the_files_it_names_exist() -> None:
     assert [path for path in named if path not in made_later and not (ROOT / path).exists()] == []
 
 
+def test_every_promise_names_tests_that_exist() -> None:
+    rows = re.findall(r"^\| (\d)\. [^|]*\|([^|]*)\|$", README, re.MULTILINE)
+    assert [number for number, _ in rows] == list("1234567")
+    for number, named in rows:
+        tests = re.findall(r"`([\w/]+\.py)::(\w+)`", named)
+        assert len(tests) >= 3, f"promise {number} names {len(tests)} tests"
+        for path, name in tests:
+            source = ROOT / path
+            assert source.is_file(), f"promise {number} names {path}, which does not exist"
+            assert f"def {name}(" in source.read_text(), f"promise {number} names {name}, which is not in {path}"
+
+
 def test_the_commands_it_shows_exist() -> None:
     commands = get_command(app)
     shown = set(re.findall(r"^\$ wafleet (\w+)", README, re.MULTILINE)) | set(re.findall(r"`wafleet (\w+)", README))
