@@ -34,7 +34,7 @@ from gateway.wiring import JetStreamPorts
 
 _KEY: Final = SessionKey(TENANT, "priced")
 _WID: Final = "5511880000091@c.us"
-_JOBS: Final = 400
+_JOBS: Final = 250
 _SKIPPED: Final = 50
 """The first sends of a browser's life are slower, whatever is measured."""
 _ROUNDS: Final = 5

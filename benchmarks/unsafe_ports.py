@@ -17,9 +17,9 @@ from actors.ports import EventSink, FleetPorts, JobRecords, LeaseStore, PortsFac
 class HeldLease:
     """A lease that nobody disputes and that costs nothing."""
 
-    def __init__(self) -> None:
+    def __init__(self, lease: LeaseStore) -> None:
+        self._lease = lease
         self._revision = itertools.count(1)
-        self._epoch = itertools.count(1_000_000)
 
     async def create(self, _record: LeaseRecord) -> int | None:
         """Take it."""
@@ -37,8 +37,8 @@ class HeldLease:
         """Give it up."""
 
     async def raise_epoch(self) -> int:
-        """Count."""
-        return next(self._epoch)
+        """Raise the epoch; once for an owner, so it costs no send anything."""
+        return await self._lease.raise_epoch()
 
 
 class NoAttempts:
@@ -90,7 +90,7 @@ class UnsafePorts:
         ports = await self.factory.connect(spec)
         return replace(
             ports,
-            lease=cast("LeaseStore", HeldLease()),
+            lease=cast("LeaseStore", HeldLease(ports.lease)),
             records=NoAttempts(ports.records),
             events=cast("EventSink", NoAnnouncements(ports.events)),
         )
