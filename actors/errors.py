@@ -10,7 +10,7 @@ WafleetError
 ├── SendFailure          the fate of one message
 │   ├── RecipientNotFound · MediaRejected · SendFailed · SendUnconfirmed · JobExpired · JobCancelled
 ├── PageFailure          the far side's doing: becomes an input of the state machine, never reaches a tenant as such
-│   ├── BrowserLaunchFailed · BrowserGone · PageCrashed · PageUnresponsive · ProfileInUse
+│   ├── BrowserLaunchFailed · BrowserGone · PageCrashed · PageUnresponsive · ProfileInUse · ProfileDamaged
 └── SnapshotFailure      a copy of a profile cannot be made or used; a session goes on without it
     ├── ProfileUnsteady · SnapshotTooLarge · SnapshotDamaged · SnapshotKeyWrong
 
@@ -230,6 +230,12 @@ class ProfileInUse(PageFailure):
     """Another live process holds the profile's lock."""
 
     code = "profile_in_use"
+
+
+class ProfileDamaged(PageFailure):
+    """The browser starts, but not on this profile."""
+
+    code = "profile_damaged"
 
 
 class SnapshotFailure(WafleetError):

@@ -58,6 +58,7 @@ class ChromiumBrowser:
         Raises:
             ProfileInUse: Another live process holds the profile.
             BrowserLaunchFailed: The browser did not start, or the page or wa-js did not load.
+            ProfileDamaged: The browser does not start on this profile, which holds a login, but would on another.
         """
         if request.key != self._key:
             raise BrowserLaunchFailed(f"asked to open {request.key} on the profile of {self._key}")

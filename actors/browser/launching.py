@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, urlsplit
 
@@ -14,7 +15,7 @@ from actors.browser.injection import init_script
 from actors.browser.process import ProcessId
 from actors.browser.profile import Profile
 from actors.config import BrowserConfig
-from actors.errors import BrowserLaunchFailed
+from actors.errors import BrowserLaunchFailed, ProfileDamaged
 
 if TYPE_CHECKING:
     from playwright.async_api import BrowserContext, ProxySettings
@@ -38,6 +39,7 @@ async def launch(driver: Driver, profile: Profile, config: BrowserConfig, proxy:
 
     Raises:
         BrowserLaunchFailed: There is no browser or bundle, or it did not start in time.
+        ProfileDamaged: It did not start on this profile, which holds a login, but does on an empty one.
     """
     executable = find_browser(config.executable)
     script = init_script(config.bundle_path)
@@ -58,23 +60,40 @@ async def launch(driver: Driver, profile: Profile, config: BrowserConfig, proxy:
     }
     profile.record_owner([])
     try:
-        async with asyncio.timeout(config.launch_timeout_s + 1):
-            context = await _persistent_context(driver, profile, options)
-    except TimeoutError as exc:
-        raise BrowserLaunchFailed(f"{executable} did not start in {config.launch_timeout_s:g} s") from exc
+        context = await _persistent_context(driver, profile.browser_folder, options)
+    except BrowserLaunchFailed as exc:
+        if profile.linked and await _starts_on_an_empty_profile(driver, profile, options):
+            raise ProfileDamaged(f"{exc.message}; on an empty profile it does", exc.details) from exc
+        raise
     return Running(context, _main_process(profile), script)
 
 
-async def _persistent_context(driver: Driver, profile: Profile, options: Mapping[str, Any]) -> "BrowserContext":
+async def _persistent_context(driver: Driver, folder: Path, options: Mapping[str, Any]) -> "BrowserContext":
     from playwright.async_api import Error  # noqa: PLC0415 - loaded with the driver
 
+    name, timeout_s = options["executable_path"], options["timeout"] / 1_000
     try:
-        return await driver.playwright.chromium.launch_persistent_context(profile.browser_folder, **options)
+        async with asyncio.timeout(timeout_s + 1):
+            return await driver.playwright.chromium.launch_persistent_context(folder, **options)
+    except TimeoutError as exc:
+        raise BrowserLaunchFailed(f"{name} did not start in {timeout_s:g} s") from exc
     except Error as exc:
         text = str(exc).strip()
         raise BrowserLaunchFailed(
-            f"{options['executable_path']} did not start: {text.splitlines()[0][:300]}", {"output": text[-1_500:]}
+            f"{name} did not start: {text.splitlines()[0][:300]}", {"output": text[-1_500:]}
         ) from exc
+
+
+async def _starts_on_an_empty_profile(driver: Driver, profile: Profile, options: Mapping[str, Any]) -> bool:
+    """Tell whether the fault is the profile's: what keeps every browser from starting is no reason to replace it."""
+    trial = profile.artifacts_folder / "trial"
+    try:
+        await _persistent_context(driver, trial, options)
+    except BrowserLaunchFailed:
+        return False
+    finally:
+        await _end_users(trial)
+    return True
 
 
 def _main_process(profile: Profile) -> ProcessId:
@@ -86,7 +105,11 @@ def _main_process(profile: Profile) -> ProcessId:
 
 async def end_processes(profile: Profile) -> None:
     """Kill whatever runs on a profile that we hold; its driver is told or gone already."""
-    left = await asyncio.to_thread(process.users_of_profile, profile.browser_folder)
+    await _end_users(profile.browser_folder)
+
+
+async def _end_users(folder: Path) -> None:
+    left = await asyncio.to_thread(process.users_of_profile, folder)
     process.kill(left)
     await process.wait_gone(left, _KILL_TIMEOUT_S)
 

@@ -9,11 +9,12 @@ from typing import Final
 from actors.core import profiles, signals
 from actors.core.facts import Fact, QrIdle, QrShown
 from actors.core.lifecycle import State
+from actors.errors import ProfileDamaged
 
 LOGIN_LOST: Final = "login_lost"
 """The profile was linked and shows a QR."""
-PROFILE_DAMAGED: Final = "profile_damaged"
-"""The page could not use its storage."""
+PROFILE_DAMAGED: Final = ProfileDamaged.code
+"""The browser does not start on it, or the page could not use its storage."""
 
 
 class LoginWatch:
@@ -52,13 +53,17 @@ class LoginWatch:
 
     def vanished(self, fact: Fact, now: float) -> str | None:
         """Return why the profile has to be restored, if a fact says so and it was not restored just before."""
-        if not self._expected or (self._spent and not self._was_stable(now)):
+        if not self._may_restore(now):
             return None
         if isinstance(fact, QrShown | QrIdle):
             return LOGIN_LOST
         if not profiles.is_storage_loss(fact):
             return None
         return LOGIN_LOST if fact == profiles.QR_WITHOUT_LOGOUT else PROFILE_DAMAGED
+
+    def damaged(self, reason: str, now: float) -> bool:
+        """Tell whether a browser did not open for the sake of its profile, which may be restored."""
+        return reason == PROFILE_DAMAGED and self._may_restore(now)
 
     def reason_in(self, state: State) -> str | None:
         """Return what a person should know of the profile in a state that has no reason of its own."""
@@ -68,6 +73,9 @@ class LoginWatch:
             case State.SYNCING | State.READY:
                 return self._notice
         return None
+
+    def _may_restore(self, now: float) -> bool:
+        return self._expected and (not self._spent or self._was_stable(now))
 
     def _was_stable(self, now: float) -> bool:
         return self._ready_since is not None and now - self._ready_since >= self._stable_after_s

@@ -203,7 +203,9 @@ class SessionCore:
             case signals.CopyMissed():
                 self._machine.copy_again(now)
             case signals.OpenFailed(reason):
-                self._machine.apply_if_allowed(Cause(Input.START_FAILED, reason), now)
+                damaged = self._machine.login.damaged(reason, now)
+                failed = Input.LOGIN_VANISHED if damaged else Input.START_FAILED
+                self._machine.apply_if_allowed(Cause(failed, reason), now)
             case signals.PageSilent(reason):
                 self._machine.apply_if_allowed(Cause(Input.PROBE_FAILED, reason), now)
             case signals.Probed() if self.state is State.READY:

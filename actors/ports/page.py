@@ -180,6 +180,7 @@ class Browser(Protocol):
         Raises:
             ProfileInUse: Another live process holds the profile.
             BrowserLaunchFailed: The browser did not start, or the page or wa-js did not load.
+            ProfileDamaged: The browser does not start on this profile, which holds a login, but would on another.
         """
         ...
 

@@ -5,25 +5,35 @@ import os
 import signal
 import time
 from itertools import count
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
 from actors.browser import process
+from actors.browser.finding import find_browser
 from actors.browser.injection import REQUIRED_NAMES
+from actors.browser.profile import Profile
 from actors.config import SessionConfig
 from actors.core.facts import BrowserEnded, PageEnded, Synced
-from actors.errors import BrowserGone, BrowserLaunchFailed, PageCrashed, PageUnresponsive
+from actors.errors import BrowserGone, BrowserLaunchFailed, PageCrashed, PageUnresponsive, ProfileDamaged
 from actors.messages.jobs import TextContent
 from actors.ports import Prepared
 from simulator.client import SimulatedPhone
 from simulator.server import SimulatorServer
-from tests.browser.watching import ANN, ME, Session, opened, session_config
+from tests.browser.watching import ANN, KEY, ME, Session, opened, session_config
 from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 _NOTICED_S = 2.0
 _IDS = count(0xABC0)
+_PICKY = """\
+#!/bin/sh
+for one in "$@"; do
+  [ -e "${{one#--user-data-dir=}}/damaged" ] && exit 1
+done
+exec {real} "$@"
+"""
 
 
 def kill(pid: int) -> None:
@@ -107,6 +117,30 @@ async def test_a_killed_browser_or_driver_is_noticed_at_once_and_a_new_one_goes_
         assert await process.wait_gone(processes, _NOTICED_S) == []
         await session.page.close()
         assert session.watched.facts[told:] == [], "a page that was killed on purpose says nothing"
+
+
+async def test_a_profile_on_which_no_browser_starts_is_told_from_a_browser_that_does_not_start(
+    world: SimulatorServer, tmp_path: Path
+) -> None:
+    picky = tmp_path / "headless-picky"
+    picky.write_text(_PICKY.format(real=find_browser()))
+    picky.chmod(0o755)
+    profile = Profile(tmp_path, KEY)
+    profile.generation()
+    config = session_config(world.url, tmp_path, executable=str(picky))
+    (profile.browser_folder / "damaged").touch()
+    with pytest.raises(BrowserLaunchFailed, match="headless-picky did not start"):
+        async with opened(config):
+            pass
+    profile.note_link(fresh=False)
+    with pytest.raises(ProfileDamaged, match="on an empty profile it does"):
+        async with opened(config):
+            pass
+    picky.write_text("#!/bin/sh\nexit 1\n")
+    with pytest.raises(BrowserLaunchFailed, match="headless-picky did not start"):
+        async with opened(config):
+            pass
+    assert process.users_of_profile(profile.artifacts_folder / "trial") == []
 
 
 async def test_what_keeps_a_page_from_coming_up_is_named(

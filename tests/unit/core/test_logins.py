@@ -76,3 +76,13 @@ def test_a_running_profile_is_copied_soon_after_ready_then_at_intervals_and_soon
     assert (copies(29), copies(2)) == (0, 1)
     talk.say(ConnectionLost("x"), signals.CopyMissed())
     assert copies(4) == 0
+
+
+def test_a_browser_that_starts_on_any_profile_but_this_one_opens_on_the_last_snapshot_once() -> None:
+    opening = (signals.Start(), signals.ProfileChosen(expects_login=True, reason=None))
+    talk = Talk(*opening, signals.OpenFailed("browser_launch_failed"))
+    assert (talk.state, talk.core.reason) == (State.RECONNECTING, "browser_launch_failed")
+    talk = Talk(*opening, signals.OpenFailed("profile_damaged"))
+    assert talk.effects[-1] == signals.OpenBrowser("profile_damaged")
+    talk.say(signals.ProfileChosen(expects_login=True, reason="profile_damaged"), signals.OpenFailed("profile_damaged"))
+    assert (talk.state, talk.wants(signals.OpenBrowser)) == (State.RECONNECTING, [])
