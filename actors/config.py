@@ -68,7 +68,8 @@ class ProfileConfig(Message):
     """How long meeting a quiet moment and storing a snapshot may take while the session is ready."""
     stop_copy_timeout_s: float = Field(default=6.0, gt=0)
     """How long the last snapshot may hold up the end of a session."""
-    restore_timeout_s: float = Field(default=30.0, gt=0)
+    restore_timeout_s: float = Field(default=120.0, gt=0)
+    """How long bringing and opening one snapshot may take; ``starting_timeout_s`` begins after it."""
 
 
 class RetryConfig(Message):

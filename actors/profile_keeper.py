@@ -126,11 +126,9 @@ class ProfileKeeper:
     async def _restore(self, snapshot: StoredSnapshot) -> bool:
         """Put a snapshot in the place of the local profile; False if it is of no use."""
         manifest = snapshot.manifest
+        self._tell(signals.Restoring())
         try:
-            target = await self._local.incoming()
-            fetching = self._snapshots.fetch(snapshot, target)
-            await within(self._clock, self._config.restore_timeout_s, fetching)
-            await within(self._clock, self._config.restore_timeout_s, self._local.unseal(target))
+            await within(self._clock, self._config.restore_timeout_s, self._bring(snapshot))
         except SnapshotFailure as exc:
             self._log.error("Snapshot of %s not restored: %s", manifest.taken_at, exc)
             self._bad.add(snapshot.revision)
@@ -142,6 +140,11 @@ class ProfileKeeper:
             manifest.taken_at, manifest.epoch, manifest.browser_build, manifest.size_bytes,
         )  # fmt: skip
         return True
+
+    async def _bring(self, snapshot: StoredSnapshot) -> None:
+        target = await self._local.incoming()
+        await self._snapshots.fetch(snapshot, target)
+        await self._local.unseal(target)
 
     # --- while it runs --------------------------------------------------------------------------------------------
 

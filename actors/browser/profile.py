@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 QUARANTINE: Final = ".quarantine"
 QUARANTINE_KEPT_S: Final = 7 * 86_400.0
+QUARANTINE_MAX: Final = 8
+"""Profiles of one session that are kept there, so that one that is replaced again and again does not fill the disk."""
 _PRIVATE: Final = 0o700
 _OLD_TREE_TIMEOUT_S: Final = 3.0
 """How long the tree of a dead owner may take to end by itself: Chromium needs up to 0.5 s after its pipe closed."""
@@ -226,13 +228,19 @@ class Profile:
         self.sweep_quarantine()
 
     def sweep_quarantine(self) -> None:
-        """Delete what has lain in this machine's quarantine for its days."""
+        """Delete what has lain in this machine's quarantine for its days, and what of this session is too much."""
         quarantine = self._sessions / QUARANTINE
         if not quarantine.is_dir():
             return
-        oldest = time.time() - QUARANTINE_KEPT_S
+        entries: list[tuple[float, Path]] = []
         for entry in quarantine.iterdir():
-            if entry.stat().st_mtime < oldest:
+            with contextlib.suppress(FileNotFoundError):  # another session's sweep was faster
+                entries.append((entry.stat().st_mtime, entry))
+        oldest, mine = time.time() - QUARANTINE_KEPT_S, f"{self.key.tenant_id}.{self.key.session_id}."
+        kept = 0
+        for moved_at, entry in sorted(entries, reverse=True):
+            kept += entry.name.startswith(mine)
+            if moved_at < oldest or (entry.name.startswith(mine) and kept > QUARANTINE_MAX):
                 shutil.rmtree(entry, ignore_errors=True)
 
     async def quarantine(self) -> None:

@@ -132,6 +132,12 @@ class Machine:
         self._first_entered.clear()
         self.was_ready = False
 
+    def wait_for_profile(self, now: float) -> None:
+        """Give an opening browser more time: its profile comes from afar first."""
+        if Timer.STATE in self._timers and self._state in {State.STARTING, State.RECONNECTING}:
+            config = self._config
+            self._timers[Timer.STATE] = now + config.profile.restore_timeout_s + config.starting_timeout_s
+
     def note_profile(self, chosen: signals.ProfileChosen) -> None:
         """Note which copy of the profile a browser opens on, and say so where it is not the usual one."""
         self.login.chosen(chosen)

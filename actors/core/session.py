@@ -140,8 +140,8 @@ class SessionCore:
             case signals.JobsCancelled():
                 self._welcome()
             case (
-                signals.OpenFailed() | signals.ProfileChosen() | signals.CopyMissed() | signals.Probed()
-                | signals.PageSilent() | signals.Weighed()
+                signals.OpenFailed() | signals.Restoring() | signals.ProfileChosen() | signals.CopyMissed()
+                | signals.Probed() | signals.PageSilent() | signals.Weighed()
             ):  # fmt: skip
                 self._hear_of_page(item, now)
             case (
@@ -189,6 +189,7 @@ class SessionCore:
     def _hear_of_page(
         self,
         item: signals.OpenFailed
+        | signals.Restoring
         | signals.ProfileChosen
         | signals.CopyMissed
         | signals.Probed
@@ -198,6 +199,8 @@ class SessionCore:
     ) -> None:
         """Take what the shell found out about the page; outside the states it concerns it comes too late."""
         match item:
+            case signals.Restoring():
+                self._machine.wait_for_profile(now)
             case signals.ProfileChosen():
                 self._machine.note_profile(item)
             case signals.CopyMissed():

@@ -81,6 +81,11 @@ class ProfileChosen:
 
 
 @dataclass(frozen=True, slots=True)
+class Restoring:
+    """A snapshot is being brought here, which may take long; the browser opens after it."""
+
+
+@dataclass(frozen=True, slots=True)
 class CopyMissed:
     """The running browser's profile could not be copied this time."""
 
@@ -177,8 +182,8 @@ class Handled:
 
 
 SessionInput = (
-    Start | Stop | Restart | Logout | Pause | Tick | JobsCancelled | OpenFailed | ProfileChosen | CopyMissed | Probed
-    | PageSilent | Weighed | Faulted | Woken | JobsRead | ReadFailed | Handled | Fact
+    Start | Stop | Restart | Logout | Pause | Tick | JobsCancelled | OpenFailed | Restoring | ProfileChosen | CopyMissed
+    | Probed | PageSilent | Weighed | Faulted | Woken | JobsRead | ReadFailed | Handled | Fact
 )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from actors.browser import process
 from actors.browser.browser import ChromiumBrowser
 from actors.browser.process import ExitWatch
-from actors.browser.profile import QUARANTINE, QUARANTINE_KEPT_S, Profile
+from actors.browser.profile import QUARANTINE, QUARANTINE_KEPT_S, QUARANTINE_MAX, Profile
 from actors.config import SessionConfig
 from actors.errors import BrowserLaunchFailed, ProfileInUse
 from actors.messages.ids import SessionKey
@@ -151,6 +152,18 @@ async def test_what_was_left_behind_is_swept_and_quarantine_ends_after_its_days(
     assert not profile.media_folder.exists()
     assert not old.exists()
     assert recent.exists()
+
+
+async def test_of_one_session_only_the_last_few_are_kept(profile: Profile, tmp_path: Path) -> None:
+    now = time.time()
+    folders = [tmp_path / QUARANTINE / f"acme.s1.{number}" for number in range(QUARANTINE_MAX + 3)]
+    others = tmp_path / QUARANTINE / "acme.s11.x"
+    for number, folder in enumerate((*folders, others)):
+        folder.mkdir(parents=True)
+        os.utime(folder, (now - 100 + number, now - 100 + number))
+    profile.sweep_quarantine()
+    assert [folder for folder in folders if not folder.exists()] == folders[:3]
+    assert others.exists()
 
 
 async def test_quarantine_moves_the_profile_and_the_next_one_is_new(profile: Profile, tmp_path: Path) -> None:

@@ -86,3 +86,17 @@ def test_a_browser_that_starts_on_any_profile_but_this_one_opens_on_the_last_sna
     assert talk.effects[-1] == signals.OpenBrowser("profile_damaged")
     talk.say(signals.ProfileChosen(expects_login=True, reason="profile_damaged"), signals.OpenFailed("profile_damaged"))
     assert (talk.state, talk.wants(signals.OpenBrowser)) == (State.RECONNECTING, [])
+
+
+def test_a_profile_that_comes_from_afar_gives_the_browser_more_time() -> None:
+    talk = Talk(signals.Start(), signals.Restoring())
+    talk.until(talk.now + 164)
+    assert talk.state is State.STARTING
+    talk.until(talk.now + 2)
+    assert (talk.state, talk.core.reason) == (State.RECONNECTING, "start_timeout")
+    # While an attempt waits, or once the browser is up, there is nothing to be given time.
+    due = talk.core.next_deadline()
+    talk.say(signals.Restoring())
+    assert talk.core.next_deadline() == due
+    talk = Talk(*READY, signals.Restoring())
+    assert talk.state is State.READY
