@@ -229,6 +229,7 @@ class FleetKeeper:
         else:
             self._core.started(key, now)
             self._watch(key, made)
+            self._do(key, self._meet(key, made))
         self.nudge.set()
 
     async def _adopt(self, key: SessionKey, desired: DesiredSession | None) -> None:
@@ -274,6 +275,10 @@ class FleetKeeper:
             self._deaths.alive(key, heartbeat.owner_id, holds_lease=heartbeat.epoch > 0)
         # No epoch yet: it waits for its lease, maybe long, and starts no browser meanwhile.
         return heartbeat.state if heartbeat.epoch else "waiting"
+
+    async def _meet(self, key: SessionKey, handle: SessionHandle) -> None:
+        """Learn who a new owner is: it may die before its first heartbeat is due, and its id proves its death."""
+        await self._state(key, handle)
 
     async def _beat(self, key: SessionKey) -> None:
         if (handle := self.handles.get(key)) is not None:

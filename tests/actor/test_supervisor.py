@@ -37,6 +37,20 @@ async def test_a_dead_actor_is_announced_and_comes_back(stage: Stage) -> None:
     assert stage.host.count("s1") == 2
 
 
+async def test_a_new_actor_is_told_which_owner_of_its_session_is_dead(stage: Stage) -> None:
+    await stage.order("s1", SessionStart())
+    first = stage.host.session("s1")
+    assert first.spec.dead_owners == ()
+    first.die()
+    await stage.clock.advance(0.5)
+    second = stage.host.session("s1")
+    assert second.spec.dead_owners == (first.owner_id,)
+    # It holds the lease now: the first one's is no more.
+    second.die()
+    await stage.clock.advance(1.5)
+    assert stage.host.session("s1").spec.dead_owners == (second.owner_id,)
+
+
 async def test_a_silent_actor_is_killed_after_three_heartbeats_and_comes_back(stage: Stage) -> None:
     await stage.order("s1", SessionStart())
     await stage.clock.advance(10)

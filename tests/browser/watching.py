@@ -1,7 +1,7 @@
 """What the browser tests share: a page with the facts it told, and the shorthand to get one linked."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,11 +80,13 @@ class Session:
 
 
 @asynccontextmanager
-async def opened(config: SessionConfig, key: SessionKey = KEY) -> AsyncIterator[Session]:
+async def opened(
+    config: SessionConfig, key: SessionKey = KEY, *, fuse_left_s: Callable[[], float] | None = None
+) -> AsyncIterator[Session]:
     """A page, closed in the end."""
     browser, watched = ChromiumBrowser(key, config), Watched()
     try:
-        page = await browser.open(OpenRequest(key), watched.take)
+        page = await browser.open(OpenRequest(key, fuse_left_s=fuse_left_s), watched.take)
         try:
             yield Session(browser, page, watched)
         finally:

@@ -14,6 +14,8 @@ from actors.messages.replies import ErrorBody, QueueReply, Reply, SessionStatus,
 from actors.ports import Clock, Died, Ended, FleetPorts, Heartbeat, Revised, SessionPorts, SessionSpec
 from tests.support.memory import MemoryEvents, MemoryLease, Store
 
+_OWNERS = itertools.count(1)
+
 
 class MemoryRegistry(Store):
     """Desired sessions with revisions, and statuses."""
@@ -65,6 +67,7 @@ class FakeSession:
     def __init__(self, spec: SessionSpec, clock: Clock, registry: MemoryRegistry) -> None:
         self.spec = spec
         self.state = "ready"
+        self.owner_id = f"owner-{next(_OWNERS)}"
         self.silent = False
         self.stubborn = False
         """It hears an order to end, and goes on."""
@@ -104,7 +107,7 @@ class FakeSession:
         if self.silent:
             await self._clock.sleep(timeout_s)
             return None
-        return Heartbeat(self.state, 1, "node", 1)
+        return Heartbeat(self.state, 1, "node", 1, self.owner_id)
 
     async def ask(self, command: Command, timeout_s: float) -> Reply | ErrorBody:
         self.asked.append(command.name)
