@@ -28,7 +28,9 @@ _NOTICED_S: Final[Mapping[Kind, float]] = {
 _SOON_S: Final = 6.0
 """The same for every other kind."""
 _BEFORE_S: Final = 60.0
-"""How far back a note looks for the fault that explains it."""
+"""How far back a note looks for what put a job in doubt."""
+_MAX_NAMED: Final = 8
+"""Faults that a note names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,14 +131,16 @@ def _notes(history: History) -> Iterator[str]:
     for one in history.accepted():
         outcome = history.outcome(one)
         if outcome is not None and outcome.status == "unconfirmed":
-            yield f"{one} is unconfirmed: {_before(history, one.job.key, outcome.at)}"
+            since = max(one.asked_at, outcome.at - _BEFORE_S)
+            yield f"{one} is unconfirmed: {_between(history, one.job.key, since, outcome.at)}"
     for number, those in history.arrivals().items():
         for before, again in pairwise(those):
             if before.message_id == again.message_id:
-                took_s = again.at - before.at
-                yield f"job {number} arrived again after {took_s:.1f} s: {_before(history, again.key, again.at)}"
+                why = _between(history, again.key, before.at - _SOON_S, again.at)
+                yield f"job {number} arrived again after {again.at - before.at:.1f} s: {why}"
 
 
-def _before(history: History, key: SessionKey | None, at: float) -> str:
-    faults = history.befallen(key, rules.BREAKS_ACK | {Kind.LOSE}, at - _BEFORE_S, at)
-    return ", ".join(f"{fault.kind} {at - fault.at:.1f} s before" for fault in faults) or "no fault before"
+def _between(history: History, key: SessionKey | None, since: float, until: float) -> str:
+    """Tell what befell a session within a span, by the seconds before its end."""
+    faults = history.befallen(key, rules.BREAKS_ACK | {Kind.LOSE}, since, until)[:_MAX_NAMED]
+    return ", ".join(f"{fault.kind} {until - fault.at:.1f} s before" for fault in faults) or "no fault before"
