@@ -20,6 +20,7 @@ import psutil
 import ray
 from ray.autoscaler.sdk import request_resources
 from ray.exceptions import ActorUnavailableError, RayError, RayTaskError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.clock import SystemClock
 from actors.errors import Unavailable, WafleetError
@@ -90,7 +91,7 @@ class RaySession:
         """Wait for the end of the session, and then for that of its process: only then may a new one be made."""
         ended = await self._fate()
         try:
-            await self.kill(_LAST_BREATH_S)
+            await self._end_process(_LAST_BREATH_S, obeys=isinstance(ended, Ended))
         except Unavailable as error:
             # The next create finds the old actor by its name, or has no slot: nothing starts beside it.
             _log.warning("[Session:%s] %s", self._key, error)
@@ -98,16 +99,29 @@ class RaySession:
 
     async def kill(self, timeout_s: float) -> None:
         """Kill the process and wait until its pid is gone. Raises ``Unavailable`` if it is still there."""
+        await self._end_process(timeout_s, obeys=False)
+
+    async def _end_process(self, timeout_s: float, *, obeys: bool) -> None:
+        """Have the process killed. Of one that has closed everything and ``obeys``, only its own node sees the end."""
         deadline = self._clock.monotonic() + timeout_s
         known = await _in_thread(ray._private.state.actors, self._actor._actor_id.hex())  # noqa: SLF001
         # The state API of `ray.util` needs the dashboard; this accessor asks the GCS itself.
         await _in_thread(partial(ray.kill, self._actor, no_restart=True))
-        pid, node = int(known.get("Pid") or 0), (known.get("Address") or {}).get("NodeID")
+        pid, node = int(known.get("Pid") or 0), str((known.get("Address") or {}).get("NodeID"))
         if pid and node == ray.get_runtime_context().get_node_id():
             await self._see_it_gone(pid, deadline, force=known.get("State") != "DEAD")
+        elif pid and known.get("State") != "DEAD" and obeys:
+            # Its name is free then; on another node it can be in nobody's way.
+            while await _in_thread(self._state) != "DEAD" and self._clock.monotonic() < deadline:
+                await self._clock.sleep(_POLL_S)
         elif pid and known.get("State") != "DEAD":
-            # On another node nobody here can see the pid: wait as long as Ray may take to force its end.
-            await self._clock.sleep(min(timeout_s, _LAST_BREATH_S))
+            there = NodeAffinitySchedulingStrategy(node_id=node, soft=False)
+            task: Any = ray.remote(_end_worker).options(num_cpus=0, max_retries=0, scheduling_strategy=there)
+            await _answer(task.remote(pid), timeout_s)
+
+    def _state(self) -> str | None:
+        state: str | None = ray._private.state.actors(self._actor._actor_id.hex()).get("State")  # noqa: SLF001
+        return state
 
     async def _see_it_gone(self, pid: int, deadline: float, *, force: bool) -> None:
         """Wait for the end of a process; one that was alive just now is killed if it does not end by itself."""
@@ -172,6 +186,7 @@ class RaySessionHost:
             max_task_retries=0,
             num_cpus=0,
             resources={BROWSER_RESOURCE: 1},
+            scheduling_strategy="SPREAD",  # a lost node takes as few sessions with it as can be
         )
         actor: Any = await _in_thread(options.remote, partial(self.session_class, spec, self.factory))
         handle = RaySession(spec.key, actor, self.clock)
@@ -381,6 +396,19 @@ async def _in_thread(call: Callable[..., T], *args: Any) -> T:
         raise Unavailable(f"Ray's GCS did not answer within {_GCS_TIMEOUT_S:g} s; is the head node up?") from error
     except RayError as error:
         raise Unavailable(f"Ray's GCS answered: {_first_line(error)}") from error
+
+
+def _end_worker(pid: int) -> None:
+    """Kill a worker of the node that this task runs on, and see it gone."""
+    try:
+        process = psutil.Process(pid)
+        if _is_worker(process):
+            process.kill()
+            process.wait(_LAST_BREATH_S)
+    except psutil.NoSuchProcess:
+        return
+    except psutil.TimeoutExpired as error:
+        raise Unavailable(f"worker {pid} is still there after SIGKILL; end it by hand", {"pid": pid}) from error
 
 
 def _is_worker(process: psutil.Process) -> bool:

@@ -9,8 +9,11 @@ import asyncio
 import ctypes
 import logging
 import os
+import signal
+import threading
 from collections.abc import Callable
-from typing import Final, Protocol
+from types import FrameType
+from typing import Any, Final, Protocol, Self
 
 from actors.clock import SystemClock
 from actors.messages.commands import Command
@@ -72,12 +75,28 @@ class SupervisorBody(Protocol):
 
 
 class SessionProcess:
-    """The inside of a session actor's process: one body, running from the first moment."""
+    """The inside of a session actor's process: one body, running from the first moment. SIGTERM drains it."""
+
+    _loop: asyncio.AbstractEventLoop | None = None
+    _draining: asyncio.Task[None] | None = None
+
+    def __new__(cls, *_: object) -> Self:
+        """Take SIGTERM over from Ray, which would end the process on the spot.
+
+        Ray (2.60) makes an async actor's object on the main thread, the only one that may set handlers, and runs all
+        the rest of it on another. Where nobody has a handler this is no worker of Ray, and the signal is not ours.
+        """
+        self = super().__new__(cls)
+        former = signal.getsignal(signal.SIGTERM)
+        if callable(former) and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, lambda number, frame: self._told_to_end(former, number, frame))
+        return self
 
     async def __init__(self, build: Callable[[], SessionBody]) -> None:  # type: ignore[misc]  # Ray awaits it
         self._body = build()
         self._life = asyncio.get_running_loop().create_task(self._body.run())
         self._thrift = asyncio.get_running_loop().create_task(_be_thrifty())
+        self._loop = asyncio.get_running_loop()
 
     async def heartbeat(self) -> Heartbeat:
         """Give a sign of life."""
@@ -95,6 +114,20 @@ class SessionProcess:
         """Wait until ``run`` returned, so that everything is closed; raises what it raised."""
         await asyncio.shield(self._life)
         return await self._body.wait_ended()
+
+    def _told_to_end(
+        self, otherwise: Callable[[int, FrameType | None], Any], number: int, frame: FrameType | None
+    ) -> None:
+        """Drain at the first SIGTERM; whoever sends another is in a hurry. Runs on the main thread."""
+        loop, self._loop = self._loop, None
+        if loop is None:
+            otherwise(number, frame)
+        else:
+            _log.info("%r was told to end", self)
+            loop.call_soon_threadsafe(self._begin_to_drain)
+
+    def _begin_to_drain(self) -> None:
+        self._draining = asyncio.get_running_loop().create_task(self._body.drain())
 
     def __repr__(self) -> str:
         return repr(self._body)

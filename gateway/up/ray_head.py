@@ -28,20 +28,21 @@ DRIVER_ENVIRONMENT: Final = {
     "RAY_USAGE_STATS_ENABLED": "0",
 }
 """What each process that attaches to this head needs; Ray's own default differs between head and driver."""
-HEALTH_CHECKS: Final = {
+NODE_ENVIRONMENT: Final = {
+    # A killed node is found after 3 s, one whose link is cut after 8 s, not after 15 s and 65 s: five checks fail in a
+    # row, each of 1 s at most, half a second between them. Fewer would lose nodes that are only loaded.
     "RAY_health_check_initial_delay_ms": "1000",
-    "RAY_health_check_period_ms": "1000",
+    "RAY_health_check_period_ms": "500",
     "RAY_health_check_timeout_ms": "1000",
     "RAY_health_check_failure_threshold": "5",
+    # Ray starts workers at niceness 15, and browsers inherit it: on a busy machine everything else would run before
+    # them, and sessions lose leases, starts and sends to their deadlines (seen in `make chaos`).
+    "RAY_worker_niceness": "0",
 }
-"""A lost node is found after 5 x 1 s instead of 15-65 s; 3 x 1 s would lose loaded ones. cluster.yaml says the same."""
-WORKERS: Final = {"RAY_worker_niceness": "0"}
-"""Ray starts workers at niceness 15, and browsers inherit it: on a busy machine everything else would run before them,
-and sessions lose leases, starts and sends to their deadlines (seen in `make chaos`). cluster.yaml says the same."""
+"""What every node needs; cluster.yaml says the same."""
 _HEAD_ENVIRONMENT: Final = {
     **DRIVER_ENVIRONMENT,
-    **HEALTH_CHECKS,
-    **WORKERS,
+    **NODE_ENVIRONMENT,
     "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",  # we drain before; Ray would wait 30 s for detached actors
 }
 _READY: Final = r"Ray runtime started"

@@ -1,5 +1,7 @@
 """What runs inside an actor's process, without Ray around it."""
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +13,7 @@ from actors.messages.commands import Command, SessionStatusQuery
 from actors.messages.replies import ErrorBody, Reply
 from actors.ports import Ended, Heartbeat
 from actors.processes import SessionProcess, give_back_memory
+from tests.support.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 BROKEN_SUPERVISOR = """
@@ -99,3 +102,19 @@ def test_what_was_freed_goes_back_to_the_system() -> None:
     del blocks
     assert give_back_memory()
     assert psutil.Process().memory_info().rss < before - 20_000_000
+
+
+async def test_the_first_sigterm_drains_and_the_next_one_is_rays() -> None:
+    rays: list[int] = []
+    former = signal.signal(signal.SIGTERM, lambda number, _: rays.append(number))
+    try:
+        body = Body()
+        process = await process_of(body)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await eventually(lambda: body.drained, within_s=5)
+        assert rays == []
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert rays == [signal.SIGTERM]
+        await process.wait_ended()
+    finally:
+        signal.signal(signal.SIGTERM, former)

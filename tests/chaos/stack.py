@@ -16,7 +16,7 @@ from typing import Final, Self
 import psutil
 
 from actors.clock import SystemClock
-from gateway.up.ray_head import DRIVER_ENVIRONMENT, HEALTH_CHECKS, WORKERS
+from gateway.up.ray_head import DRIVER_ENVIRONMENT, NODE_ENVIRONMENT
 from tests.support.leftovers import Run
 from tests.support.nats import NatsServer
 from tests.support.processes import Program
@@ -118,7 +118,7 @@ class Stack:
     # --- parts ------------------------------------------------------------------------------------------------------
 
     async def _start_ray(self) -> None:
-        head = RayHead(slots=self._slots, env={**self.run.env, **HEALTH_CHECKS, **WORKERS})
+        head = RayHead(slots=self._slots, env={**self.run.env, **NODE_ENVIRONMENT})
         await asyncio.to_thread(head.__enter__)
         self._ray = head
 

@@ -76,6 +76,15 @@ async def test_an_actor_killed_from_outside_is_known_to_be_dead_within_two_secon
     assert "died" in fate.reason
 
 
+async def test_an_actor_that_gets_sigterm_drains_before_it_ends(host: RaySessionHost) -> None:
+    handle, pid = await made(host, "told")
+    ended = asyncio.create_task(handle.wait_ended())
+    os.kill(pid, signal.SIGTERM)
+    async with asyncio.timeout(10):
+        assert await ended == Ended("stopped", "drained")
+    assert is_gone(pid)
+
+
 async def test_an_error_inside_an_actor_is_an_answer_without_its_traceback(host: RaySessionHost) -> None:
     handle, _ = await made(host, "raises")
     with pytest.raises(Unavailable, match="the actor failed: a stand-in has no account"):

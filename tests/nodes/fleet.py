@@ -10,8 +10,11 @@ from types import TracebackType
 from typing import Final, Self
 
 from actors.messages.events import QrData
+from actors.messages.ids import SessionKey
 from actors.messages.replies import SessionStatus
 from gateway.client import Client
+from gateway.connection import Bus, connect
+from gateway.snapshots import JetStreamSnapshotStore
 from simulator.client import SimulatedPhone
 from simulator.server import SimulatorServer
 from tests.support.hosts import Host, Sites
@@ -42,6 +45,7 @@ class Fleet:
         self.client: Client
         self.gateway: Program
         self._head: RayNode
+        self._bus: Bus
 
     async def __aenter__(self) -> Self:
         try:
@@ -68,6 +72,8 @@ class Fleet:
             Program(sys.executable, "-m", "gateway.main", env=self._settings(nats.url), cwd=ROOT, stop_s=20)
         )
         self.client = await enter(await Client.connect(nats.url, TENANT))
+        self._bus = await connect(nats.url, "test")
+        self._ends.push_async_callback(self._bus.close)
 
     def _settings(self, nats_url: str) -> dict[str, str]:
         # A page must come from a secure origin, which plain http is on the loopback interface only.
@@ -129,9 +135,29 @@ class Fleet:
             raise AssertionError("eventually returns what is true only")
         return found
 
-    def double_logins(self) -> list[object]:
-        """Logins of a device while it was connected already: the second browser that must never be."""
-        return [event for event in self.simulator.service.events if event["t"] == "login" and event["beside"]]
+    def connections(self, wid: str) -> list[str]:
+        """What an account's browsers did, in order: a login of one before the other is closed must never be."""
+        events = (event for event in self.simulator.service.events if event.get("wid") == wid)
+        return [event["t"] for event in events if event["t"] in {"login", "closed"}]
+
+    async def copied(self, session_id: str) -> None:
+        """Wait until a snapshot of a session's profile is stored."""
+        store = JetStreamSnapshotStore(self._bus, SessionKey(TENANT, session_id))
+        await eventually(store.stored, within_s=30, every_s=0.2)
+
+    async def sent(self, session_id: str, job_id: str, *, within_s: float) -> None:
+        """Wait until WhatsApp's server has taken a job's message."""
+
+        async def done() -> bool:
+            status = (await self.client.job(session_id, job_id)).status
+            assert status not in {"failed", "unconfirmed", "expired", "cancelled"}, status
+            return status not in {"accepted", "sending"}
+
+        await eventually(done, within_s=within_s, every_s=0.1)
+
+    async def living_nodes(self) -> int:
+        """How many nodes the head believes to be alive."""
+        return await self._head.count_living()
 
     async def sent_texts(self) -> Sequence[str | None]:
         """The texts that WhatsApp accepted."""

@@ -3,6 +3,7 @@
 A node is started as its service manager or container would start it; SIGTERM is a planned end, `kill` an accident.
 """
 
+import asyncio
 import json
 import shutil
 import signal
@@ -15,9 +16,11 @@ from typing import Final, Self
 
 import psutil
 import ray
+from ray._raylet import GcsClient  # type: ignore[attr-defined]  # a compiled module
+from ray.core.generated.gcs_pb2 import GcsNodeInfo  # type: ignore[attr-defined]  # generated
 
 from actors.cluster import BROWSER_RESOURCE
-from gateway.up.ray_head import HEALTH_CHECKS
+from gateway.up.ray_head import NODE_ENVIRONMENT
 from tests.support.leftovers import Run
 from tests.support.ports import free_port
 from tests.support.processes import Program
@@ -29,7 +32,7 @@ _OWN_PORTS: Final = (
     "min-worker-port", "max-worker-port",
 )  # fmt: skip
 _STARTED: Final = "Ray runtime started"
-_START_S: Final = 60
+_START_S: Final = 120
 _STOP_S: Final = 20
 
 
@@ -99,6 +102,11 @@ class RayNode:
         """The browsers' main processes."""
         return [each for each in self._run.named("--user-data-dir=") if not _is_child_of_browser(each)]
 
+    async def count_living(self) -> int:
+        """Count the nodes that the cluster's head believes to be alive."""
+        nodes = await asyncio.to_thread(lambda: GcsClient(address=self.address).get_all_node_info())
+        return sum(1 for node in nodes.values() if node.state == GcsNodeInfo.GcsNodeState.Value("ALIVE"))
+
     async def stop(self) -> None:
         """See to it that nothing of it runs any more."""
         if self._program is not None:
@@ -125,7 +133,7 @@ class RayNode:
         return {
             "RAY_AUTH_MODE": "disabled",
             "RAY_USAGE_STATS_ENABLED": "0",
-            **HEALTH_CHECKS,
+            **NODE_ENVIRONMENT,
             **self._run.env,
             "PYTHONPATH": str(ROOT),
             "WAFLEET_NODE": self.name,

@@ -10,9 +10,9 @@ import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 
 from actors.cluster import BROWSER_RESOURCE
+from gateway.up.ray_head import NODE_ENVIRONMENT
 
 FILE = Path(__file__).resolve().parents[2] / "cluster.yaml"
-HEALTH_CHECKS = {"period_ms": "1000", "timeout_ms": "1000", "failure_threshold": "5"}
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def cluster() -> dict[str, Any]:
 
 def ray_starts(cluster: dict[str, Any]) -> list[str]:
     commands = [*cluster["head_start_ray_commands"], *cluster["worker_start_ray_commands"]]
-    return [command for command in commands if "ray start" in command]
+    return [command for command in commands if "bin/ray start" in command]
 
 
 def test_ray_accepts_the_file_as_it_is_and_with_its_own_defaults_filled_in(cluster: dict[str, Any]) -> None:
@@ -54,10 +54,20 @@ def test_every_ray_says_its_auth_mode_health_checks_and_where_the_code_lies(clus
     for start in starts:
         assert "RAY_AUTH_MODE=" in start
         assert "PYTHONPATH=" in start
-        assert _value("RAY_worker_niceness", start) == "0"
-        assert {name: _value(f"RAY_health_check_{name}", start) for name in HEALTH_CHECKS} == HEALTH_CHECKS
+        assert {name: _value(name, start) for name in NODE_ENVIRONMENT} == NODE_ENVIRONMENT
     gateway = next(each for each in cluster["head_start_ray_commands"] if "gateway.main" in each)
     assert "RAY_AUTH_MODE=" in gateway
+
+
+def test_what_runs_is_drained_before_it_is_stopped(cluster: dict[str, Any]) -> None:
+    head, worker = cluster["head_start_ray_commands"], cluster["worker_start_ray_commands"]
+    for commands, told in ((head, "pkill -f gateway"), (worker, "pkill -TERM -f 'ray start")):
+        [stop] = [number for number, command in enumerate(commands) if command.endswith("ray stop")]
+        assert commands[0].startswith(told)
+        assert commands[1].startswith("timeout ")
+        assert stop == 2
+    assert any("gateway.main --drain-fleet" in command for command in head)
+    assert "--block" in ray_starts(cluster)[1]
 
 
 def test_every_command_is_one_that_a_shell_can_read(cluster: dict[str, Any]) -> None:
