@@ -25,7 +25,7 @@ from tests.chaos.stack import Stack
 from tests.chaos.watch import Watch
 
 WINDOW: Final = RateLimit(max_messages=20, window_ms=5_000)
-_LINK_S: Final = 120.0
+_LINK_S: Final = 300.0
 _LOOK_EVERY_S: Final = 1.0
 _STOCK_AT_ONCE: Final = 16
 _CLIENT_TIMEOUT_S: Final = 30.0
