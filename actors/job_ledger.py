@@ -67,12 +67,22 @@ class JobLedger:
                 return Revised(record, revision)
         raise Unavailable(f"the record of job {job.job_id} is neither there nor can it be created")
 
+    async def attempts_in_hand(self) -> int:
+        """Count the attempts of the jobs that a former owner may have had in hand; each is the first of its lane.
+
+        Their announcements, which the rate window is continued from, may have died with that owner on their way.
+
+        Raises:
+            Unavailable: A store did not answer.
+        """
+        heads = await asyncio.gather(*(self._jobs.read(lane, 0, 1) for lane in LANES))
+        records = await asyncio.gather(*(self._records.get(found.job.job_id) for head in heads for found in head))
+        return sum(len(stored.value.attempts) for stored in records if stored)
+
     async def begin_attempt(
         self, held: Held, stored: Revised[JobRecord], attempt: Attempt
     ) -> Revised[JobRecord] | None:
         """Write an attempt down and announce it; None if the record changed meanwhile.
-
-        Returns when the announcement is stored: what a new owner knows of the rate window are these events.
 
         Raises:
             Unavailable: The store did not answer; the attempt may be written, but must not be made.
@@ -82,7 +92,7 @@ class JobLedger:
         if revision is None:
             return None
         repeat = f".{attempt.n}" if attempt.n > 1 else ""
-        await self._outbox.publish("job.sending", _job_data(record), f"{record.job_id}.sending{repeat}")
+        self._outbox.put("job.sending", _job_data(record), f"{record.job_id}.sending{repeat}")
         return Revised(record, revision)
 
     async def settle(

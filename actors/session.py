@@ -208,7 +208,7 @@ class SessionActor:
         try:
             epoch = await ports.lease.raise_epoch()
             now = ports.clock.monotonic()
-            ages = await ports.events.former_sends(window_s)
+            ages = [*await ports.events.former_sends(window_s), *[0.0] * await parts.ledger.attempts_in_hand()]
             last_seq = await ports.events.last_seq()
             last_status = await ports.status.last()
             await ports.jobs.listen(self._inbox.wake)

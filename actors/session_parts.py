@@ -36,6 +36,7 @@ class SessionParts:
     sender: Sender
     answers: Answers
     errands: Errands
+    ledger: JobLedger
 
 
 def assemble(
@@ -140,4 +141,4 @@ def assemble(
         on_broken=on_broken,
         log=log,
     )
-    return SessionParts(ports, outbox, acks, lease, profiles, keeper, sender, answers, errands)
+    return SessionParts(ports, outbox, acks, lease, profiles, keeper, sender, answers, errands, ledger)

@@ -46,28 +46,29 @@ async def test_a_timed_out_call_counts_while_its_page_heals_itself(staged: Stage
     assert stage.whatsapp.accepted_at[1] - stage.whatsapp.accepted_at[0] >= 10
 
 
-async def test_no_call_begins_before_the_attempt_is_told_since_a_new_owner_counts_what_was_told(
-    staged: Staged,
+@pytest.mark.parametrize("takes_s", [0.0, 60.0])
+async def test_an_attempt_whose_announcement_died_with_its_owner_counts_from_the_takeover(
+    staged: Staged, takes_s: float
 ) -> None:
-    stage = await staged()
-    stage.ports.events.down = True
-    (job,) = await stage.submit()
-    await stage.clock.advance(3)
-    assert stage.record(job).status == "sending"
-    assert "send" not in stage.browser.page.calls
-    stage.ports.events.down = False
-    await stage.clock.advance(5)
-    assert stage.whatsapp.accepted == [job.message_id]
-
-
-async def test_an_announcement_that_takes_longer_than_the_lease_stops_the_call(staged: Staged) -> None:
-    stage = await staged()
-    stage.ports.events.down = stage.ports.lease.down = True
-    await stage.submit()
-    await stage.clock.advance(7.9)
-    stage.ports.events.down = False
-    await stage.clock.advance(5)
-    assert stage.whatsapp.accepted == []
+    ports = FakePorts()
+    first = await staged(ports, desired=limit(1, 10_000))
+    ports.events.down = True
+    first.browser.send_takes_s = takes_s
+    (job,) = await first.submit()
+    await first.clock.advance(1)
+    await first.close()
+    ports.lease.held, ports.events.down = None, False
+    ports.browser.page.kill()
+    if not takes_s:
+        assert ports.whatsapp.accepted == [job.message_id]
+    ports.browser.send_takes_s = 0.0
+    second = await staged(ports, desired=limit(1, 10_000))
+    (direct,) = await second.submit(lane="direct", n=7)
+    assert await remaining(second) == 0
+    await second.clock.advance(9.9)
+    assert direct.message_id not in ports.whatsapp.accepted
+    await second.clock.advance(30)
+    assert sorted(ports.whatsapp.accepted) == sorted([job.message_id, direct.message_id])
 
 
 @pytest.mark.parametrize("off_by_s", [-86_400.0, 86_400.0])
@@ -86,7 +87,7 @@ async def test_a_clock_that_jumps_does_not_move_the_window(staged: Staged, off_b
     ports.clock.off_by_s = -off_by_s
     second = await staged(ports, desired=limit(2, 10_000))
     assert await remaining(second) == 0
-    (third,) = await second.submit(expires_in_s=7 * 86_400)
+    (third,) = await second.submit(expires_in_s=7 * 86_400, n=7)
     await second.clock.advance(5.9)
     assert ports.whatsapp.accepted == [queued.message_id, direct.message_id]
     await second.clock.advance(0.2)
