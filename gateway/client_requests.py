@@ -27,6 +27,8 @@ T = TypeVar("T")
 
 TRY_S: Final = 3.0
 """How long one try may take before the request is sent again, to another gateway perhaps."""
+_STORE_TRY_S: Final = 1.5
+"""The same where only JetStream stands behind the gateway: a repeat costs little, and a killed gateway 1.5 s."""
 TRY_S_BY_COMMAND: Final[Mapping[str, float]] = {
     "session.start": 21.0,
     "session.stop": 21.0,
@@ -36,8 +38,13 @@ TRY_S_BY_COMMAND: Final[Mapping[str, float]] = {
     "session.resume": 21.0,
     "session.screenshot": 16.0,
     "contact.check": 16.0,
+    "send.text": _STORE_TRY_S,
+    "send.media": _STORE_TRY_S,
+    "send.location": _STORE_TRY_S,
+    "job.get": _STORE_TRY_S,
+    "job.cancel": _STORE_TRY_S,
 }
-"""Commands on which the gateway itself waits for an actor longer than ``TRY_S``."""
+"""Commands on which the gateway itself waits for an actor longer than ``TRY_S``, and those on which for none."""
 NEVER_REPEATED: Final = frozenset({"session.restart"})
 """A second one would restart the session a second time."""
 _FIRST_PAUSE_S: Final = 0.05
