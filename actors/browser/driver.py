@@ -144,13 +144,22 @@ async def _start() -> Driver:
     from playwright.async_api import async_playwright  # noqa: PLC0415 - 26 MiB, paid by sessions with a browser only
 
     before = set(process.children_with_argument(os.getpid(), "run-driver"))
+    starting = async_playwright()
     with _slim_node():
-        playwright = await async_playwright().start()
+        playwright = await starting.start()
+    if starting._client is not None:  # noqa: SLF001 - no public way
+        # A driver that dies is told by a future that nobody reads once it runs, which asyncio would log as an error.
+        starting._client._transport.on_error_future.add_done_callback(_look_at)  # noqa: SLF001 - as above
     started = [one for one in process.children_with_argument(os.getpid(), "run-driver") if one not in before]
     if not started:
         await playwright.stop()
         raise BrowserLaunchFailed("Playwright's driver ended while it started; see its message on stderr")
     return Driver(playwright, started[0])
+
+
+def _look_at(ended: "asyncio.Future[None]") -> None:
+    if not ended.cancelled():
+        ended.exception()
 
 
 @contextlib.contextmanager
