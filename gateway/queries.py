@@ -122,8 +122,11 @@ class Queries:
         return answer
 
     async def _ask(self, key: SessionKey, command: Command, timeout_s: float) -> Reply | ErrorBody | None:
+        """Ask the owner; None where there is none, or one that has not got its lease yet or has let go of it."""
         with self._asking.place(key):
-            return await self._control.ask_session(key, command, timeout_s)
+            answer = await self._control.ask_session(key, command, timeout_s)
+        not_ready = isinstance(answer, ErrorBody) and answer.code == SessionNotReady.code
+        return None if not_ready else answer
 
 
 def _shown(desired: DesiredSession, seen: SessionStatus | None) -> SessionStatus:

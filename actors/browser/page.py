@@ -126,9 +126,16 @@ class WhatsAppPage:
         watching = Lifeline()
         self._calls = PageCalls(old.page, watching, self._current_load)
         await self._close_old(old.page, watching)
-        page = await watching.call("new_page", self._context.new_page(), self._browser.call_timeout_s)
+        page = await self._new_page(watching)
         self._calls = PageCalls(page, watching, self._current_load)
         await self._load(page)
+
+    async def _new_page(self, lifeline: Lifeline) -> "PlaywrightPage":
+        """Open a page; Chromium may put it into the renderer that is just ending with the old one (seen), so twice."""
+        timeout_s = self._browser.call_timeout_s
+        with contextlib.suppress(PageCrashed):
+            return await lifeline.call("new_page", self._context.new_page(), timeout_s)
+        return await lifeline.call("new_page", self._context.new_page(), timeout_s)
 
     async def _close_old(self, page: "PlaywrightPage", lifeline: Lifeline) -> None:
         with contextlib.suppress(PageFailure):

@@ -104,7 +104,7 @@ async def test_a_waiting_job_is_found_by_its_id_and_lane(bus: Bus, writer: JobWr
 
 
 async def test_a_full_stream_is_unavailable_and_not_a_full_queue(tmp_path: Path, key: SessionKey) -> None:
-    with NatsServer(tmp_path, max_file_store="60MB") as server:
+    with NatsServer(tmp_path, max_file_store="80MB") as server:
         async with await connect(server.url, "test") as bus:
             await ensure(bus)
             writer, large = JobWriter(bus, QueueConfig()), make_job(key, text="x" * 900_000)
