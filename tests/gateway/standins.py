@@ -6,7 +6,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Final, Literal
 
-from actors.errors import Unavailable
+from actors.errors import SessionNotReady, Unavailable
 from actors.messages.commands import (
     Command,
     ContactCheck,
@@ -144,7 +144,9 @@ class StandInControl:
 class StandInOwner:
     """A session's owner: reads the real job log, keeps the real records, publishes real events; sends to a list."""
 
-    def __init__(self, bus: Bus, key: SessionKey, *, fate: Callable[[Job], Fate] = lambda _: "sent") -> None:
+    def __init__(
+        self, bus: Bus, key: SessionKey, *, fate: Callable[[Job], Fate] = lambda _: "sent", holds_lease: bool = True
+    ) -> None:
         self.key = key
         self.sent: list[Job] = []
         self.dropped: list[Job] = []
@@ -157,6 +159,7 @@ class StandInOwner:
         self._events = JetStreamEventSink(bus, key)
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._holds_lease = holds_lease
 
     async def start(self) -> None:
         await self._log.listen(lambda _: self._wake.set())
@@ -168,6 +171,8 @@ class StandInOwner:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def ask(self, command: Command) -> Reply | ErrorBody:
+        if not self._holds_lease:
+            return ErrorBody.of(SessionNotReady.in_state("starting"))
         match command:
             case SessionQr():
                 return QrReply(qr="2@abc")

@@ -72,6 +72,15 @@ async def test_a_session_without_an_actor_still_answers(ready: SessionKey, clien
     assert (queue.waiting.normal, queue.active, queue.paused) == (0, 0, False)
 
 
+async def test_an_owner_that_waits_for_its_lease_knows_no_more_than_nobody(
+    ready: SessionKey, client: Client, owner: Owner
+) -> None:
+    await owner(ready, holds_lease=False)
+    assert (await client.qr("s1")).qr is None
+    assert (await client.rate_limit("s1")).remaining == 20
+    assert (await client.queue("s1")).active == 0
+
+
 async def test_what_only_a_page_knows_needs_an_actor(ready: SessionKey, ask: Asking) -> None:
     assert error_code(await ask("session.screenshot")) == "session_not_ready"
     assert error_code(await ask("contact.check", numbers=[PHONE])) == "session_not_ready"
