@@ -207,7 +207,8 @@ async def test_what_was_queued_for_a_number_is_not_sent_by_another_one(up: Up) -
 async def test_at_sigterm_everything_ends_and_nothing_is_left(up: Up) -> None:
     browsers = up.run.named("user-data-dir")
     assert len(browsers) >= 1
-    assert {one.nice() for one in browsers} == {psutil.Process(up.program.pid).nice()}, "Ray would make them wait"
+    workers = [psutil.Process(pid) for pid in pids(up, "ray::SessionProcess")]
+    assert {one.nice() for one in workers} == {psutil.Process(up.program.pid).nice()}, "Ray would make them wait"
     up.program.send(signal.SIGTERM)
     assert await up.program.ended(within_s=60) == 0, up.program.tail()
     assert up.run.left() == []
