@@ -17,7 +17,8 @@ STAND_IN = """#!{python}
 import signal, socket, subprocess, sys
 words = sys.argv[1:]
 folder = words[words.index("--temp-dir") + 1]
-subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()", folder])
+silent = dict(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # as Ray's own daemons
+subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()", folder], **silent)
 try:
     socket.create_server(("127.0.0.1", int(words[words.index("--dashboard-port") + 1])))
 except OSError:
@@ -67,4 +68,5 @@ async def test_any_other_failure_is_told_at_once(tmp_path: Path, monkeypatch: py
     head = RayHead(tmp_path, sessions=1, dashboard_port=0)
     with pytest.raises(PartFailed, match=r"Ray ended with code 1 while it started"):
         await head.start()
+    await head.stop()
     head.clean()
