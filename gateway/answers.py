@@ -9,7 +9,10 @@ from nats.aio.msg import Msg
 
 from actors.errors import Unavailable
 
+EXPECTED_LAST: Final = "Nats-Expected-Last-Subject-Sequence"
+"""Header of a compare-and-set: the sequence that the subject's last message must have; 0: it must have none."""
 _LIMIT_REACHED: Final = 10077
+_WRONG_LAST_SEQUENCE: Final = frozenset({10071, 10164})
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,11 @@ class Refused:
     def subject_is_full(self) -> bool:
         """Whether the subject holds as many messages as it may; the same code tells of a stream that is full."""
         return self.err_code == _LIMIT_REACHED and "per subject" in self.description
+
+    @property
+    def lost_race(self) -> bool:
+        """Whether a compare-and-set met another sequence than it expected."""
+        return self.err_code in _WRONG_LAST_SEQUENCE
 
     def unavailable(self, doing: str) -> Unavailable:
         """Build the error for a refusal that the caller can do nothing about."""

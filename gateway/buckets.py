@@ -10,13 +10,10 @@ from typing import Final
 
 from nats.aio.msg import Msg
 
-from gateway.answers import Refused, Stored, publish_ack
+from gateway.answers import EXPECTED_LAST, Refused, Stored, publish_ack
 from gateway.connection import Bus
 from gateway.direct import last_message, read_all
 from gateway.inbox import Begun, begun
-
-_EXPECTED: Final = "Nats-Expected-Last-Subject-Sequence"
-_WRONG_LAST_SEQUENCE: Final = frozenset({10071, 10164})
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +64,7 @@ class Bucket:
             revision = self._revision(publish_ack(answer))
             return await self._create_over_deletion(key, value) if revision is None else revision
 
-        return await begun(self._bus.begin(self._prefix + key, value, headers={_EXPECTED: "0"}), judge)
+        return await begun(self._bus.begin(self._prefix + key, value, headers={EXPECTED_LAST: "0"}), judge)
 
     async def _create_over_deletion(self, key: str, value: bytes) -> int | None:
         """Create where the first try met something: a value, the mark of a deletion, or what has just expired."""
@@ -78,18 +75,18 @@ class Bucket:
 
     async def update(self, key: str, value: bytes, revision: int) -> int | None:
         """Replace a value that is still at a revision; None if it is not."""
-        return await self._write(key, value, {_EXPECTED: str(revision)})
+        return await self._write(key, value, {EXPECTED_LAST: str(revision)})
 
     async def delete(self, key: str, revision: int) -> bool:
         """Delete a key that is still at a revision; False if it is not."""
-        return await self._write(key, b"", {_EXPECTED: str(revision), "KV-Operation": "DEL"}) is not None
+        return await self._write(key, b"", {EXPECTED_LAST: str(revision), "KV-Operation": "DEL"}) is not None
 
     async def _write(self, key: str, value: bytes, headers: dict[str, str]) -> int | None:
         return self._revision(await self._bus.store(self._prefix + key, value, headers=headers))
 
     def _revision(self, answer: Stored | Refused) -> int | None:
         if isinstance(answer, Refused):
-            if answer.err_code in _WRONG_LAST_SEQUENCE:
+            if answer.lost_race:
                 return None
             raise answer.unavailable(f"a write to {self.name}")
         return answer.seq

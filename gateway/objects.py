@@ -6,6 +6,7 @@ the new one, and of two writers one wins. Chunks are written and read a few at a
 little memory. Imports the connection, answers and direct reads.
 """
 
+import asyncio
 import base64
 import hashlib
 from collections import deque
@@ -16,7 +17,7 @@ from typing import Any, Final
 import orjson
 
 from actors.errors import Unavailable
-from gateway.answers import Refused, publish_ack
+from gateway.answers import EXPECTED_LAST, Refused, publish_ack
 from gateway.connection import Bus
 from gateway.direct import last_message, read_batch
 from gateway.inbox import Question
@@ -26,9 +27,7 @@ CHUNK_BYTES: Final = 128 * 1024
 _IN_FLIGHT: Final = 8
 _READ_BATCH: Final = 16
 _DIGEST: Final = "SHA-256="
-_EXPECTED: Final = "Nats-Expected-Last-Subject-Sequence"
 _ROLLUP: Final = {"Nats-Rollup": "sub"}
-_WRONG_LAST_SEQUENCE: Final = frozenset({10071, 10164})
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +83,9 @@ class ObjectStore:
             info = {"name": name, "bucket": self._name, "nuid": nuid, "metadata": dict(metadata)}
             info |= await self._put_chunks(nuid, content)
             info["options"] = {"max_chunk_size": CHUNK_BYTES}
-            headers = {_EXPECTED: str(revision), **_ROLLUP}
+            headers = {EXPECTED_LAST: str(revision), **_ROLLUP}
             answer = await self._bus.store(self._meta_subject(name), orjson.dumps(info), headers=headers)
-            if isinstance(answer, Refused) and answer.err_code not in _WRONG_LAST_SEQUENCE:
+            if isinstance(answer, Refused) and not answer.lost_race:
                 raise answer.unavailable(f"a write to {self._name}")
         except Unavailable:
             await self._drop_after_failure(nuid)
@@ -137,6 +136,10 @@ class ObjectStore:
                     await self._stored(waiting.popleft())
             while waiting:
                 await self._stored(waiting.popleft())
+        except Unavailable:
+            # The server takes a purge before chunks that still wait for the stream: these would stay behind.
+            await asyncio.gather(*(question.answer() for question in waiting), return_exceptions=True)
+            raise
         finally:
             for question in waiting:
                 question.end()

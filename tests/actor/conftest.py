@@ -1,4 +1,3 @@
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -12,8 +11,7 @@ Staged = Callable[..., Awaitable[Stage]]
 
 @pytest.fixture
 async def staged() -> AsyncIterator[Staged]:
-    """Start session actors on fakes; each is ended with the test. asyncio's debug mode is on."""
-    asyncio.get_running_loop().set_debug(True)
+    """Start session actors on fakes; each is ended with the test."""
     stages: list[Stage] = []
 
     async def start(*args: Any, **kwargs: Any) -> Stage:
@@ -28,8 +26,7 @@ async def staged() -> AsyncIterator[Staged]:
 
 @pytest.fixture
 async def stage() -> AsyncIterator[SupervisorStage]:
-    """A running supervisor on fakes. asyncio's debug mode is on."""
-    asyncio.get_running_loop().set_debug(True)
+    """A running supervisor on fakes."""
     stage = await SupervisorStage().supervise()
     yield stage
     await stage.dies()

@@ -150,7 +150,10 @@ async def test_a_copy_without_a_browser_profile_is_refused(here: Node, monkeypat
         await here.restore(sealed)
 
 
-async def test_only_who_holds_the_profile_copies_or_replaces_it(here: Node, tmp_path: Path) -> None:
+async def test_only_who_holds_the_profile_copies_or_replaces_it(
+    here: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actors.browser.profile._OWN_END_TIMEOUT_S", 0.05)
     here.log_in()
     sealed = await here.seal()
     await here.profile.acquire()  # as a running browser does
