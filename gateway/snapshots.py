@@ -1,7 +1,7 @@
 """Encrypted profile snapshots in the object store ``wa_profile_snapshots``: two slots a session, the older one reused.
 
 Names are ``<tenant>.<session>.<slot>``, chunks ``<tenant>.<session>.<epoch>-<id>``: what a crash left of an upload is
-found by that name and deleted with the next one. A slot is written by compare-and-set and its manifest carries the
+found by that name and deleted by the next owner. A slot is written by compare-and-set and its manifest carries the
 epoch, so an owner of old cannot replace what a newer one has written. Snapshots of an ended login go to
 ``wa_profile_quarantine``, where everything ends by itself after 7 days. Imports objects.
 """
@@ -37,6 +37,8 @@ class JetStreamSnapshotStore:
         self._objects: Final = ObjectStore(bus, SNAPSHOTS)
         self._retired: Final = ObjectStore(bus, RETIRED_SNAPSHOTS)
         self._prefix: Final = f"{key.tenant_id}.{key.session_id}"
+        self._begun: Final[set[str]] = set()
+        """Our own uploads, whatever became of them."""
 
     async def stored(self) -> Sequence[StoredSnapshot]:
         """List the snapshots, the newest first; what no manifest can be read of is left out."""
@@ -58,11 +60,12 @@ class JetStreamSnapshotStore:
                 return False
             old = slots.get(slot)
             nuid = f"{self._prefix}.{manifest.epoch}-{secrets.token_hex(8)}"
+            self._begun.add(nuid)
             done = await self._objects.put(
                 f"{self._prefix}.{slot}", nuid, _pieces(content), metadata, revision=old.revision if old else 0
             )
             if done:
-                await self._sweep(manifest.epoch)
+                await self._sweep(manifest.epoch, old)
                 return True
         return False
 
@@ -96,13 +99,17 @@ class JetStreamSnapshotStore:
         found = [await self._objects.find(f"{self._prefix}.{slot}") for slot in range(SLOTS)]
         return {slot: one for slot, one in enumerate(found) if one is not None}
 
-    async def _sweep(self, epoch: int) -> None:
-        """Delete chunks of replaced snapshots and of uploads that were cut short; a newer owner's are not ours."""
+    async def _sweep(self, epoch: int, replaced: StoredObject | None) -> None:
+        """Delete chunks of the replaced snapshot and of uploads that were cut short: our own, and of owners of old."""
+        # Listed before the slots are read: what is named after that was not there yet.
+        there = set(await self._objects.chunk_names(self._prefix))
         named = {found.nuid for found in (await self._slots()).values()}
-        for nuid in await self._objects.chunk_names(self._prefix):
+        ours = self._begun | ({replaced.nuid} if replaced else set())
+        for nuid in there - named:
             writer = nuid.removeprefix(f"{self._prefix}.").partition("-")[0]
-            if nuid not in named and writer.isdigit() and int(writer) <= epoch:
+            if nuid in ours or (writer.isdigit() and int(writer) < epoch):
                 await self._objects.drop_chunks(nuid)
+        self._begun.intersection_update(named)
 
 
 def _held(slots: dict[int, StoredObject]) -> list[Held]:

@@ -129,16 +129,38 @@ async def test_of_two_that_write_at_once_each_leaves_a_whole_snapshot_or_none(
         await store.fetch(held, tmp_path / f"fetched{number}")
 
 
-async def test_what_a_crash_left_of_an_upload_goes_with_the_next_snapshot_but_a_newer_owners_does_not(
+async def test_what_a_crash_left_of_an_upload_goes_with_the_next_owners_snapshot_but_a_newer_ones_does_not(
     store: JetStreamSnapshotStore, bus: Bus, key: SessionKey, tmp_path: Path
 ) -> None:
     prefix = f"$O.{SNAPSHOTS}.C.{key.tenant_id}.{key.session_id}"
-    for nuid in ("3-aa", "4-bb", "5-cc"):
+    for nuid in ("3-aa", "4-bb", "6-cc"):
         await bus.store(f"{prefix}.{nuid}", b"left behind")
-    await store.store(file_of(tmp_path, b"new"), manifest(b"new", epoch=4))
+    await store.store(file_of(tmp_path, b"new"), manifest(b"new", epoch=5))
     names = sorted(name.rpartition(".")[2] for name in await chunk_names(bus, key))
     assert len(names) == 2
-    assert names[1] == "5-cc"
+    assert names[1] == "6-cc"
+
+
+async def test_what_was_given_up_half_way_goes_with_the_next_snapshot(
+    store: JetStreamSnapshotStore, bus: Bus, key: SessionKey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stuck = asyncio.Event()
+
+    async def pieces(content: Path) -> AsyncIterator[bytes]:
+        for _ in range(20):
+            yield b"a piece"
+        stuck.set()
+        await asyncio.Event().wait()
+
+    with monkeypatch.context() as patched:
+        patched.setattr("gateway.snapshots._pieces", pieces)
+        upload = asyncio.create_task(store.store(file_of(tmp_path, b"large"), manifest(b"large")))
+        await asyncio.wait_for(stuck.wait(), timeout=10)
+        upload.cancel()
+        await asyncio.wait({upload})
+    assert len(await chunk_names(bus, key)) == 1
+    assert await store.store(file_of(tmp_path, b"new"), manifest(b"new"))
+    assert len(await chunk_names(bus, key)) == 1
 
 
 async def test_damage_in_the_store_is_found(
