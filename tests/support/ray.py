@@ -66,7 +66,7 @@ class RayHead:
             [
                 str(RAY), "start", "--head", "--block", "--disable-usage-stats",
                 "--node-ip-address=127.0.0.1", "--include-dashboard=false", "--include-log-monitor=false",
-                "--num-cpus=1", "--object-store-memory=100000000",
+                "--no-monitor", "--num-cpus=0", "--object-store-memory=100000000",
                 f"--resources={json.dumps({BROWSER_RESOURCE: self._slots})}", f"--temp-dir={self._folder}",
                 *(f"--{name}={number}" for name, number in ports.items()),
             ],
