@@ -67,7 +67,7 @@ async def _start(settings: Settings, leaving: AsyncExitStack, stopping: asyncio.
     )
     await replica.start()
     leaving.push_async_callback(replica.drain)
-    _log.info("takes sends; joining Ray at %s", ray_address)
+    _log.debug("takes sends; joining Ray at %s", ray_address)
     await _join(settings, leaving, stopping, control, drain_fleet=drain_fleet)
     leaving.push_async_callback(replica.drain)  # before Ray is left; once more does no harm
     _log.info("wafleet gateway ready: NATS %s, Ray %s", redacted(nats_url), ray_address)

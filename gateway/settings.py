@@ -1,4 +1,6 @@
-"""Settings from the environment and ``.env``: the only module of the project that reads them.
+"""Settings from the environment and ``.env``: the only module of the project that reads them, but for a node's own.
+
+A node's own values (its name, its folders) come from the environment of its ``ray start``: ``actors.node``.
 
 Each field's name in capitals is the variable. What has no variable of its own is reached through four JSON objects,
 ``WAFLEET_SESSION``, ``WAFLEET_SUPERVISOR``, ``WAFLEET_LEASE`` and ``WAFLEET_QUEUE``, whose keys are the fields of the

@@ -46,7 +46,8 @@ def exit_codes(output: Output) -> Iterator[None]:
         message = error.message
         if isinstance(error, ReconnectExhausted) and not output.as_json:
             message += (
-                f": {error.details.get('reason')}; the log of its sessions says more (.wafleet/logs/sessions.log)"
+                f": {error.details.get('reason')}; the log of its sessions says more (logs/sessions.log in the "
+                "folder of `wafleet up`; in a cluster, Ray's logs of its workers)"
             )
         output.error(message, code=error.code, retryable=error.retryable, details=error.details)
         raise SystemExit(Exit.UNREACHABLE if isinstance(error, Unavailable) else Exit.REFUSED) from error

@@ -101,9 +101,11 @@ def schema(
     name: Annotated[
         str | None, typer.Argument(help="A command or event, e.g. send.text; all without it.", show_default=False)
     ] = None,
+    *,
+    as_json: JsonOption = False,
 ) -> None:
     """Print the JSON Schemas of commands, replies and events."""
-    output = Output(as_json=True)
+    output = Output(as_json=as_json)
     with exit_codes(output):
         everything = schemas()
         output.json(everything if name is None else _one(everything, name))

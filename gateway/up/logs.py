@@ -1,19 +1,43 @@
 """A child's output: the last lines in memory, all of it in a file that cannot grow without a bound.
 
 A file that cannot be written (the disk is full) costs the file, never the part: who stopped reading its pipe would
-freeze it as soon as the pipe is full.
+freeze it as soon as the pipe is full. The same holds for a terminal or pipe on which it is shown.
 """
 
 import logging
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, ParamSpec
 
 _MAX_FILE_BYTES: Final = 10 * 2**20
 _TAIL_LINES: Final = 20
 _MAX_LINE_BYTES: Final = 64 * 2**10
 
 _log = logging.getLogger("wafleet.up")
+
+P = ParamSpec("P")
+
+
+def unbreakable(show: Callable[P, None]) -> Callable[P, None]:
+    """Wrap what shows something to people: once it has failed, nothing more is shown, and everything goes on.
+
+    Rich makes a closed pipe (`| tee` has ended) a ``SystemExit``, which in a task would end the whole stack; and what
+    it could not write it keeps in memory for the next time, so there is no next time.
+    """
+    is_shown = True
+
+    def try_to_show(*args: P.args, **kwargs: P.kwargs) -> None:
+        nonlocal is_shown
+        if not is_shown:
+            return
+        try:
+            show(*args, **kwargs)
+        except (OSError, SystemExit) as error:
+            is_shown = False
+            _log.warning("nothing more is shown here: %s; the log files go on", error)
+
+    return try_to_show
 
 
 class OutputLog:

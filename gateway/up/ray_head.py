@@ -9,6 +9,7 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -64,17 +65,26 @@ _MAX_SESSIONS: Final = 500
 class RayHead:
     """A Ray head node on this machine."""
 
-    def __init__(self, state: Path, *, sessions: int | None, dashboard_port: int) -> None:
+    def __init__(
+        self,
+        state: Path,
+        *,
+        sessions: int | None,
+        dashboard_port: int,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         """Prepare it.
 
         Args:
             state: The state folder; Ray's own lies elsewhere (see ``_folder``) with a link ``ray`` here.
             sessions: Slots ``browser``; None: by free memory.
             dashboard_port: Replaced by a free one where it is in use.
+            environment: Further variables for its workers, which prefer their own to the gateway's settings.
         """
         self._state: Final = state
         self._sessions: Final = sessions or sessions_by_memory()
         self._dashboard_port = dashboard_port
+        self._environment: Final = dict(environment or {})
         self._folder: Path | None = None
         self._child: Child | None = None
         self.address = ""
@@ -116,7 +126,7 @@ class RayHead:
             "Ray",
             [_executable(log), "start", "--head", "--block", *self._arguments(port, dashboard, folder)],
             log=log,
-            environment={**_HEAD_ENVIRONMENT, "PYTHONPATH": python_path()},
+            environment={**_HEAD_ENVIRONMENT, "PYTHONPATH": python_path(), **self._environment},
             grace_s=_STOP_GRACE_S,
         )
         await self._child.start()
@@ -125,7 +135,7 @@ class RayHead:
         self.dashboard_url = f"http://127.0.0.1:{dashboard}"
 
     async def stop(self) -> None:
-        """End it, and delete its folder."""
+        """End it; its folder is left for what still reads the logs there, see ``clean``."""
         if self._child is not None:
             await self._child.stop()
 

@@ -28,6 +28,7 @@ from gateway.connection import redacted
 from gateway.settings import Settings
 from gateway.up.children import Child, PartFailed
 from gateway.up.descendants import reap_orphans
+from gateway.up.logs import unbreakable
 from gateway.up.nats_server import NatsServer
 from gateway.up.ports import choose_port
 from gateway.up.ray_head import DRIVER_ENVIRONMENT, RayHead, python_path
@@ -78,7 +79,7 @@ class Plan:
     """Preferred ports: one that is in use is replaced by a free one, 0 by any."""
     simulator_knobs: tuple[str, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
-    """Further variables for the gateway, and through it for the sessions."""
+    """Further variables for the gateway and for Ray with the sessions on it."""
     gateway_command: tuple[str, ...] = (sys.executable, "-m", "gateway.main")
     on_line: Callable[[str], None] | None = None
     """Told of what gateway, supervisor and sessions log."""
@@ -89,7 +90,8 @@ class Stack:
 
     def __init__(self, plan: Plan, report: Report) -> None:
         self._plan: Final = plan
-        self._report: Final = report
+        self._report: Final = unbreakable(report)
+        self._on_line: Final = None if plan.on_line is None else unbreakable(plan.on_line)
         self._clock: Final = SystemClock()
         self._policy: Final = RetryPolicy(jitter=0.0, max_attempts=_MAX_RESTARTS)
         self._ends: Final = AsyncExitStack()
@@ -192,13 +194,16 @@ class Stack:
             self._report("Ray", "given", settings.ray_address)
             return settings.ray_address
         self._ray = RayHead(
-            self._plan.state, sessions=settings.wafleet_max_sessions, dashboard_port=self._plan.dashboard_port
+            self._plan.state,
+            sessions=settings.wafleet_max_sessions,
+            dashboard_port=self._plan.dashboard_port,
+            environment=dict(self._plan.environment),
         )
         self._ends.push_async_callback(self._end, "Ray", self._ray)
         self._report("Ray", "starting", "")
         await self._ray.start()
         logs = self._worker_logs = WorkerLogs(
-            self._ray.folder, self._plan.state / "logs" / "sessions.log", self._plan.on_line
+            self._ray.folder, self._plan.state / "logs" / "sessions.log", self._on_line
         )
         self._ends.callback(logs.collect)  # their last words, before Ray and its folder go
         self._report("Ray", "ready", f"{self._ray.address}, dashboard {self._ray.dashboard_url}")
@@ -246,7 +251,7 @@ class Stack:
             [*self._plan.gateway_command, *(() if self._ray is None else ("--drain-fleet",))],
             log=self._plan.state / "logs" / "gateway.log",
             environment=environment,
-            on_line=self._plan.on_line,
+            on_line=self._on_line,
         )
         self._ends.push_async_callback(self._end, "gateway", self._gateway)
         self._report("gateway", "starting", "")

@@ -1,13 +1,16 @@
 """One child process of `wafleet up`: its lines, its end, its log."""
 
+import asyncio
+import errno
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 
 from gateway.up.children import Child, PartFailed
-from gateway.up.logs import OutputLog
+from gateway.up.logs import OutputLog, unbreakable
 
 STUBBORN = """
 import signal, subprocess, sys
@@ -18,8 +21,15 @@ signal.pause()
 """
 
 
-def child(code: str, log: Path, *, grace_s: float = 5.0) -> Child:
-    return Child("the part", [sys.executable, "-c", code], log=log, grace_s=grace_s)
+TALKATIVE = """
+for number in range(20_000):
+    print("a line that fills the pipe", number)
+print("all said", flush=True)
+"""
+
+
+def child(code: str, log: Path, *, grace_s: float = 5.0, on_line: Callable[[str], None] | None = None) -> Child:
+    return Child("the part", [sys.executable, "-c", code], log=log, grace_s=grace_s, on_line=on_line)
 
 
 async def test_a_line_is_waited_for_and_the_whole_output_is_kept(tmp_path: Path) -> None:
@@ -88,3 +98,37 @@ def test_a_full_disk_costs_the_log_file_not_the_part(tmp_path: Path, caplog: pyt
     log.path.parent.mkdir()
     log.feed(b"four\n")
     assert log.path.read_text() == "four\n"
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), SystemExit(1)])
+async def test_a_terminal_that_takes_nothing_freezes_no_part(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, error: BaseException
+) -> None:
+    tries: list[str] = []
+
+    def broken(line: str) -> None:
+        tries.append(line)
+        raise error
+
+    part = child(TALKATIVE, tmp_path / "out", on_line=unbreakable(broken))
+    await part.start()
+    assert await part.line("all said", within_s=20) == "all said"
+    assert await part.ended() == 0
+    await part.stop()
+    assert tries == ["a line that fills the pipe 0"]
+    assert (tmp_path / "out").read_text().endswith("19999\nall said\n")
+    assert caplog.text.count("nothing more is shown here") == 1
+
+
+async def test_the_end_of_a_part_never_raises_even_where_its_reader_did(tmp_path: Path) -> None:
+    def broken(line: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    part = child("print('one', flush=True); import signal; signal.pause()", tmp_path / "out", on_line=broken)
+    await part.start()
+    assert part._reading is not None
+    await asyncio.wait({part._reading}, timeout=20)
+    reading = part._reading
+    await part.stop()
+    assert part.pid is None
+    assert isinstance(reading.exception(), OSError)

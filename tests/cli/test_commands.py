@@ -2,10 +2,15 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.main import get_command
 
+from actors.errors import ReconnectExhausted
 from actors.messages.commands import COMMANDS
+from gateway.cli.exits import exit_codes
+from gateway.cli.main import app
 from gateway.cli.output import Output
 from gateway.settings import load_settings
 from gateway.up.stack import FolderUnusable, Plan, Stack
@@ -77,9 +82,26 @@ async def test_doctor_is_red_where_something_named_is_missing(monkeypatch: pytes
 async def test_schema_knows_every_command_and_says_when_it_does_not_know_one() -> None:
     for name in (*COMMANDS, "message.sent"):
         assert (await wafleet("schema", name)).exit_code == 0
+    assert (await wafleet_json("schema", "send.text"))["body"]["type"] == "object"
     unknown = await wafleet("schema", "send.carrier_pigeon")
     assert unknown.exit_code == 1
     assert "no command or event is called 'send.carrier_pigeon'" in unknown.stderr
+
+
+def test_every_command_takes_json() -> None:
+    def refusing(command: Any, path: str) -> list[str]:
+        if below := getattr(command, "commands", None):
+            return [one for name, part in below.items() for one in refusing(part, f"{path} {name}")]
+        return [] if any("--json" in option.opts for option in command.params) else [path]
+
+    assert refusing(get_command(app), "wafleet") == []
+
+
+async def test_a_final_failure_says_where_the_log_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit), exit_codes(Output()):
+        raise ReconnectExhausted.after("no_capacity")
+    said = " ".join(capsys.readouterr().err.split())
+    assert "no_capacity; the log of its sessions says more (logs/sessions.log in the folder of `wafleet up`" in said
 
 
 async def test_up_says_so_where_its_folder_cannot_be_written(tmp_path: Path) -> None:

@@ -63,6 +63,21 @@ async def test_a_dashboard_port_that_is_taken_meanwhile_is_replaced(
     assert not head.folder.exists()
 
 
+async def test_workers_get_the_plans_variables_in_place_of_what_is_exported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stand_in: None, run: Run
+) -> None:
+    monkeypatch.setenv("WHATSAPP_SESSION_PATH", str(tmp_path / "of the user"))
+    own = {"WHATSAPP_SESSION_PATH": str(tmp_path / "of the demo")}
+    head = RayHead(tmp_path, sessions=1, dashboard_port=0, environment=own)
+    await head.start()
+    seen = {process.environ()["WHATSAPP_SESSION_PATH"] for process in run.named("--temp-dir")}
+    assert seen == {own["WHATSAPP_SESSION_PATH"]}
+    await head.stop()
+    for left in run.processes():
+        left.kill()
+    head.clean()
+
+
 async def test_any_other_failure_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray_head, "_executable", lambda log: Path("/bin/false"))
     head = RayHead(tmp_path, sessions=1, dashboard_port=0)

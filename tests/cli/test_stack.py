@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -114,3 +115,14 @@ async def test_a_part_that_does_not_start_ends_the_others(plan: Plan, run: Run, 
     await stack.stop()
     assert run.left() == []
     assert ("gateway", "starting") not in seen.moments
+
+
+async def test_a_closed_terminal_ends_no_part_and_every_part_still_ends_in_order(plan: Plan, run: Run) -> None:
+    def closed(*told: str) -> None:
+        raise SystemExit(1)
+
+    stack = Stack(replace(plan, on_line=closed), closed)
+    located = await stack.start()
+    assert located == find_located(plan.state)
+    await stack.stop()
+    assert run.left() == []

@@ -14,6 +14,7 @@ from rich.markup import escape
 from gateway.cli.demo.tour import Party, Tour
 from gateway.cli.demo.watch import EventWatch
 from gateway.cli.exits import exit_codes
+from gateway.cli.options import JsonOption
 from gateway.cli.output import Output
 from gateway.cli.up import StartProgress, show_located
 from gateway.client import Client
@@ -27,9 +28,13 @@ _ACCOUNTS = ("6281100000001", "6281100000002")
 _PEOPLE = tuple(f"62812000000{number:02}" for number in range(1, 6))
 
 
-def demo(*, stay: Annotated[bool, typer.Option("--stay", help="Keep everything running afterwards.")] = False) -> None:
+def demo(
+    *,
+    stay: Annotated[bool, typer.Option("--stay", help="Keep everything running afterwards.")] = False,
+    as_json: JsonOption = False,
+) -> None:
     """Show the whole product on real parts, with a simulated WhatsApp, in about a minute."""
-    output = Output()
+    output = Output(as_json=as_json)
     with exit_codes(output):
         began = time.monotonic()
         # Apart from what is set and from other demos: it must not meet anybody's data, nor leave any.
@@ -88,8 +93,12 @@ async def _run_tour(output: Output, located: Located, sessions_path: Path) -> To
 
 
 def _summarise(output: Output, tour: Tour, *, started_s: float, began: float) -> None:
-    rows = [("[green]✓[/green]", "starting everything", "", f"{started_s:.1f} s")]
-    rows += [("[green]✓[/green]", escape(title), escape(note), f"{took:.1f} s") for title, took, note in tour.times]
-    rows.append(("", "[bold]in all[/bold]", "", f"[bold]{time.monotonic() - began:.1f} s[/bold]"))
+    in_all_s = time.monotonic() - began
+    shown = [("starting everything", started_s, ""), *tour.times]
+    rows = [("[green]✓[/green]", escape(title), escape(note), f"{took:.1f} s") for title, took, note in shown]
+    rows.append(("", "[bold]in all[/bold]", "", f"[bold]{in_all_s:.1f} s[/bold]"))
     output.say("")
     output.table("", "shown", "", "took", rows=rows)
+    if output.as_json:
+        steps = [{"title": title, "note": note, "took_s": round(took, 3)} for title, took, note in shown]
+        output.json({"shown": steps, "in_all_s": round(in_all_s, 3)})

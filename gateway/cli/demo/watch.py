@@ -24,8 +24,14 @@ class EventWatch:
 
     async def __aenter__(self) -> Self:
         listening = asyncio.Event()
-        self._reading = asyncio.create_task(self._read(listening))
-        await listening.wait()
+        reading = self._reading = asyncio.create_task(self._read(listening))
+        told = asyncio.create_task(listening.wait())
+        try:
+            await asyncio.wait({reading, told}, return_when=asyncio.FIRST_COMPLETED)
+            if not listening.is_set():
+                reading.result()  # raises: without an end of its own it reads for ever
+        finally:
+            told.cancel()
         return self
 
     async def __aexit__(
