@@ -11,9 +11,9 @@ Owns the client object and the translation of its errors. Imports the errors, ``
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, Self
-from urllib.parse import urlsplit, urlunsplit
 
 import nats.errors
 import orjson
@@ -91,6 +91,9 @@ class Bus:
             error = self._client.last_error or exc
             await self.close()
             raise Unavailable(f"no connection to NATS at {redacted(self.url)}: {error!r}; is nats-server up?") from exc
+        except BaseException:  # cancelled: nobody holds this connection, and nats-py would make it again for ever
+            await self.close()
+            raise
         self._connected.set()
 
     async def close(self) -> None:
@@ -193,11 +196,16 @@ class Bus:
         A listener is awaited message by message: it must not block.
 
         Raises:
-            Unavailable: The server did not confirm it in time.
+            Unavailable: The server did not confirm it in time; then it does not stand.
         """
         await self._wait_connected(REQUEST_TIMEOUT_S)
         subscription = await self._client.subscribe(subject, queue=queue, cb=listener)
-        await self.flush()
+        try:
+            await self.flush()
+        except BaseException:  # nats-py would renew it at each reconnect, and the asker does not know it
+            with suppress(OSError, nats.errors.Error):
+                await subscription.unsubscribe()
+            raise
         return subscription
 
     async def flush(self, timeout_s: float = REQUEST_TIMEOUT_S) -> None:
@@ -288,6 +296,10 @@ async def connect(url: str, name: str, *, timeout_s: float = CONNECT_TIMEOUT_S) 
 
 
 def redacted(url: str) -> str:
-    """Return an address without user and password, fit for logs and errors."""
-    parts = [urlsplit(one) for one in url.split(",")]
-    return ",".join(urlunsplit(part._replace(netloc=part.netloc.rpartition("@")[2])) for part in parts)
+    """Return addresses, with commas between, without user and password: fit for logs and errors."""
+    return ",".join(_without_user(one) for one in url.split(","))
+
+
+def _without_user(url: str) -> str:
+    scheme, mark, rest = url.partition("://") if "://" in url else ("", "", url)
+    return f"{scheme}{mark}{rest.rpartition('@')[2]}"

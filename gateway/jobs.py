@@ -72,8 +72,12 @@ class JetStreamJobLog:
             if lane in _LANE_NAMES:
                 on_wake(lane)  # type: ignore[arg-type] # the line above checked it
 
-        self._bus.on_reconnected(lambda: on_wake(None))
-        await self._bus.subscribe(job_subject(self._key, "*"), wake)
+        forget = self._bus.on_reconnected(lambda: on_wake(None))
+        try:
+            await self._bus.subscribe(job_subject(self._key, "*"), wake)
+        except BaseException:  # it will be tried again: one hook is enough
+            forget()
+            raise
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,10 @@ A session without an actor (stopped, failed, waiting for a slot) still answers: 
 queue as JetStream counts it. Imports the registry and the job log; reaches actors through the ControlPlane port.
 """
 
+import asyncio
 from typing import Final
 
-from actors.errors import SessionNotReady, UnknownSession
+from actors.errors import SessionNotReady, Unavailable, UnknownSession
 from actors.messages.commands import (
     Command,
     ContactCheck,
@@ -32,6 +33,7 @@ from actors.messages.replies import (
 from actors.ports import ControlPlane
 from actors.status_desk import begun_anew
 from gateway.admission import Bound
+from gateway.failures import error_of
 from gateway.jobs import JobWriter
 from gateway.registry import JetStreamRegistry
 
@@ -91,24 +93,41 @@ class Queries:
         """Answer ``session.rate_limit``; without an owner nothing is being sent and the whole window is free."""
         desired = await self.known(key)
         answer = await self._ask(key, command, ASK_TIMEOUT_S)
-        if isinstance(answer, RateLimitReply | ErrorBody):
-            return answer
-        limit = desired.rate_limit
-        max_messages = command.max_messages or limit.max_messages
-        return RateLimitReply(
-            remaining=max_messages,
-            reset_in_ms=0,
-            is_limited=False,
-            max_messages=max_messages,
-            window_ms=command.window_ms or limit.window_ms,
-        )
+        return answer if isinstance(answer, RateLimitReply | ErrorBody) else _free_window(desired, command)
 
     async def queue(self, key: SessionKey, command: QueueQuery) -> QueueReply | ErrorBody:
         """Answer ``session.queue``."""
         desired = await self.known(key)
         answer = await self._ask(key, command, ASK_TIMEOUT_S)
-        if isinstance(answer, QueueReply | ErrorBody):
-            return answer
+        return answer if isinstance(answer, QueueReply | ErrorBody) else await self._stored_queue(key, desired)
+
+    async def window_and_queue(self, key: SessionKey) -> tuple[RateLimitReply, QueueReply]:
+        """Return the rate window and what stands before it, for a decision: a guess may be shown, not acted on.
+
+        Raises:
+            UnknownSession: It was never started.
+            Unavailable: The session is to run and nobody owns it (it starts, moves, or has just died).
+            WafleetError: What its owner answered instead.
+        """
+        desired = await self.known(key)
+        window, queue = await asyncio.gather(
+            self._ask(key, RateLimitQuery(), ASK_TIMEOUT_S), self._ask(key, QueueQuery(), ASK_TIMEOUT_S)
+        )
+        for answer in (window, queue):
+            if isinstance(answer, ErrorBody):
+                raise error_of(answer)
+            if answer is None and desired.target == "running":
+                raise Unavailable(
+                    f"nobody holds session {key.session_id!r} right now, so nobody knows its rate window: it starts, "
+                    "moves or has just ended; try again"
+                )
+        return (
+            window if isinstance(window, RateLimitReply) else _free_window(desired, RateLimitQuery()),
+            queue if isinstance(queue, QueueReply) else await self._stored_queue(key, desired),
+        )
+
+    async def _stored_queue(self, key: SessionKey, desired: DesiredSession) -> QueueReply:
+        """Return the queue of a session without an owner, as JetStream counts it."""
         depths = await self._jobs.depths(key)
         waiting = Waiting(high=depths["high"], normal=depths["normal"], bulk=depths["bulk"])
         return QueueReply(waiting=waiting, active=0, paused=desired.paused)
@@ -127,6 +146,18 @@ class Queries:
             answer = await self._control.ask_session(key, command, timeout_s)
         not_ready = isinstance(answer, ErrorBody) and answer.code == SessionNotReady.code
         return None if not_ready else answer
+
+
+def _free_window(desired: DesiredSession, command: RateLimitQuery) -> RateLimitReply:
+    """Return the rate window of a session that sends nothing."""
+    max_messages = command.max_messages or desired.rate_limit.max_messages
+    return RateLimitReply(
+        remaining=max_messages,
+        reset_in_ms=0,
+        is_limited=False,
+        max_messages=max_messages,
+        window_ms=command.window_ms or desired.rate_limit.window_ms,
+    )
 
 
 def _shown(desired: DesiredSession, seen: SessionStatus | None) -> SessionStatus:

@@ -8,7 +8,6 @@ come from memory. Direct mode goes on in ``direct_sends``; commands of the inbox
 Imports intake, storing, queries and events.
 """
 
-import asyncio
 import logging
 import secrets
 from typing import Final, Protocol
@@ -17,12 +16,12 @@ from ulid import ULID
 
 from actors.config import QueueConfig
 from actors.errors import RateLimited, Unavailable, WafleetError
-from actors.messages.commands import QueueQuery, RateLimitQuery, SendCommand
+from actors.messages.commands import SendCommand
 from actors.messages.events import JobData, JobEvent
 from actors.messages.ids import SessionKey, job_id_of_inbox
 from actors.messages.jobs import Job
 from actors.messages.records import DesiredSession
-from actors.messages.replies import ErrorBody, JobAccepted, QueueReply, RateLimitReply, Reply, SessionStatus
+from actors.messages.replies import JobAccepted, QueueReply, RateLimitReply, Reply, SessionStatus
 from actors.ports import Clock
 from gateway.direct_sends import DirectSends
 from gateway.events import EventOutbox
@@ -39,12 +38,8 @@ class SessionQueries(Protocol):
         """Return what is wanted of the session, and its status; raises ``UnknownSession``."""
         ...
 
-    async def rate_limit(self, key: SessionKey, command: RateLimitQuery) -> RateLimitReply | ErrorBody:
-        """Return the state of the rate window."""
-        ...
-
-    async def queue(self, key: SessionKey, command: QueueQuery) -> QueueReply | ErrorBody:
-        """Return the depth of the queue."""
+    async def window_and_queue(self, key: SessionKey) -> tuple[RateLimitReply, QueueReply]:
+        """Return the rate window and what stands before it; raises ``Unavailable`` where nobody knows."""
         ...
 
 
@@ -104,7 +99,8 @@ class Sends:
         job = self._job(key, command, origin)
         refusal: WafleetError | None = check_state(desired, status, command)
         refusal = refusal or check_expiry(command, job.accepted_at, origin)
-        if refusal is None and command.mode == "queue" and command.on_limit == "reject":
+        asks = refusal is None and command.mode == "queue" and command.on_limit == "reject"
+        if asks and await self._store.find(job) is None:
             refusal = await self._full_window(key)
         return job, refusal
 
@@ -117,13 +113,15 @@ class Sends:
             raise refusal
         return earlier
 
-    async def _full_window(self, key: SessionKey) -> RateLimited | None:
-        """Ask the owner whether one more job would still fit: not where ``remaining`` ≤ waiting + active."""
-        window, queue = await asyncio.gather(
-            self._queries.rate_limit(key, RateLimitQuery()), self._queries.queue(key, QueueQuery())
-        )
-        if isinstance(window, ErrorBody) or isinstance(queue, ErrorBody):
-            return None
+    async def _full_window(self, key: SessionKey) -> WafleetError | None:
+        """Ask the owner whether one more job would still fit: not where ``remaining`` ≤ waiting + active.
+
+        Where nobody can tell, that is what speaks against the job.
+        """
+        try:
+            window, queue = await self._queries.window_and_queue(key)
+        except WafleetError as exc:
+            return exc
         waiting = queue.waiting
         ahead = waiting.high + waiting.normal + waiting.bulk + queue.active
         if window.remaining > ahead:

@@ -122,14 +122,26 @@ class WireClient(Client):
             pending, self._pending, self._pending_data_size = self._pending, [], 0
             self._transport.writelines(pending)
 
+    async def _attempt_reconnect(self) -> None:
+        """Drop the old connection at once: nats-py waits, without a deadline, for a dead peer to take what was written.
+
+        A host that was powered off or frozen says nothing more, so that lasts until TCP gives up, some 15 minutes.
+        """
+        self._abort()
+        await super()._attempt_reconnect()
+
     async def close(self) -> None:
         """Close; a peer that takes nothing any more goes without the last messages (nats-py would wait for it)."""
         try:
             async with asyncio.timeout(_CLOSE_TIMEOUT_S):
                 await super().close()
         except TimeoutError:
-            if isinstance(self._transport, TcpTransport) and self._transport._io_writer is not None:  # noqa: SLF001
-                self._transport._io_writer.transport.abort()  # noqa: SLF001 - no public way
+            self._abort()
+
+    def _abort(self) -> None:
+        """Drop the connection with all that its peer has not taken yet."""
+        if isinstance(self._transport, TcpTransport) and self._transport._io_writer is not None:  # noqa: SLF001
+            self._transport._io_writer.transport.abort()  # noqa: SLF001 - no public way
 
     async def _process_headers(self, headers: bytes) -> dict[str, str] | None:
         """Read headers; a block that makes no sense counts as none (nats-py raises in its read loop)."""

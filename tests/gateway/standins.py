@@ -153,13 +153,14 @@ class StandInOwner:
         self.remaining = 20
         self.waiting = Waiting()
         self.active = 0
+        self.refusal = None if holds_lease else ErrorBody.of(SessionNotReady.in_state("starting"))
+        """Its answer to everything, if it has one."""
         self._fate = fate
         self._log = JetStreamJobLog(bus, key)
         self._records = JetStreamJobRecords(bus, key)
         self._events = JetStreamEventSink(bus, key)
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._holds_lease = holds_lease
 
     async def start(self) -> None:
         await self._log.listen(lambda _: self._wake.set())
@@ -171,8 +172,8 @@ class StandInOwner:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def ask(self, command: Command) -> Reply | ErrorBody:
-        if not self._holds_lease:
-            return ErrorBody.of(SessionNotReady.in_state("starting"))
+        if self.refusal is not None:
+            return self.refusal
         match command:
             case SessionQr():
                 return QrReply(qr="2@abc")

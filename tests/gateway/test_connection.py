@@ -121,7 +121,20 @@ async def test_a_server_that_is_not_there_is_unavailable_and_the_password_stays_
         await connect(f"nats://someone:secret@127.0.0.1:{free_port()}", "test", timeout_s=0.3)
     assert "127.0.0.1" in str(refused.value)
     assert "secret" not in str(refused.value)
-    assert redacted("nats://a:b@h:1,nats://c@g:2") == "nats://h:1,nats://g:2"
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("nats://a:b@h:1,nats://c@g:2", "nats://h:1,nats://g:2"),
+        ("user:secret@host:4222", "host:4222"),
+        ("nats://u:p@h1,u:p@h2", "nats://h1,h2"),
+        ("tls://u:p@ss@h", "tls://h"),
+        ("127.0.0.1:4222", "127.0.0.1:4222"),
+    ],
+)
+def test_no_user_and_no_password_is_shown(url: str, shown: str) -> None:
+    assert redacted(url) == shown
 
 
 async def test_what_another_publishes_after_subscribe_returned_is_seen(nats_server: NatsServer, bus: Bus) -> None:
@@ -190,4 +203,38 @@ async def test_close_ends_every_task_and_request(own_nats_server: NatsServer, se
         await asking
     with pytest.raises(Unavailable, match="closed"):
         await bus.request("mute")
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_a_subscription_that_was_not_confirmed_does_not_stand(
+    bus: Bus, key: SessionKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(_: Bus) -> None:
+        raise Unavailable("no answer")
+
+    subscriptions, hooks = dict(bus.client._subs), list(bus._hooks)
+    monkeypatch.setattr(Bus, "flush", fail)
+    for _ in range(3):
+        with pytest.raises(Unavailable):
+            await JetStreamJobLog(bus, key).listen(lambda _: None)
+    assert bus.client._subs == subscriptions
+    assert bus._hooks == hooks
+
+
+async def test_a_connection_whose_making_was_cancelled_is_not_made_after_all(
+    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushing = asyncio.Event()
+
+    async def hang(_: Bus) -> None:
+        flushing.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Bus, "flush", hang)
+    connecting = asyncio.create_task(connect(nats_server.url, "test"))
+    async with asyncio.timeout(5):
+        await flushing.wait()
+    connecting.cancel()
+    await asyncio.gather(connecting, return_exceptions=True)
+    assert connecting.cancelled()
     assert asyncio.all_tasks() == {asyncio.current_task()}

@@ -7,9 +7,11 @@ import orjson
 import pytest
 
 from actors.config import QueueConfig
+from actors.errors import Unsupported
 from actors.messages.base import rfc3339_ms
 from actors.messages.commands import RateLimitQuery, SessionStart
 from actors.messages.ids import SessionKey, job_id_of_key, message_id_of_job
+from actors.messages.replies import ErrorBody
 from gateway.client import Client
 from gateway.connection import Bus
 from gateway.events import live_events
@@ -182,6 +184,37 @@ async def test_reject_asks_the_owner_and_refuses_when_the_window_is_spoken_for(
     control.asked.clear()
     await ask("send.text", to=PHONE, message="x", on_limit="wait")
     assert (ready, RateLimitQuery()) not in control.asked
+
+
+async def test_reject_is_answered_unavailable_where_nobody_knows_the_window(
+    bus: Bus, ready: SessionKey, ask: Asking, owner: Owner, control: StandInControl
+) -> None:
+    """The owner has just died, another takes over: what it sent still stands in the window."""
+    said = {"to": PHONE, "message": "x", "on_limit": "reject"}
+    assert error_code(await ask("send.text", **said)) == "unavailable"
+    assert (await ask("session.rate_limit"))["remaining"] == 20
+    session = await owner(ready, holds_lease=False)
+    assert error_code(await ask("send.text", **said)) == "unavailable"
+    session.refusal = ErrorBody.of(Unsupported("an owner of another version"))
+    assert error_code(await ask("send.text", **said)) == "unsupported"
+    assert await JetStreamJobLog(bus, ready).read("normal", 0, 1) == []
+    del control.owners[ready]
+    await ask("session.stop")
+    assert (await ask("send.text", **said))["status"] == "accepted"
+
+
+async def test_a_repeat_is_answered_by_its_job_where_nobody_knows_the_window(
+    ready: SessionKey, ask: Asking, owner: Owner, control: StandInControl
+) -> None:
+    await owner(ready)
+    said = {"to": PHONE, "message": "x", "on_limit": "reject", "idempotency_key": "k"}
+    first = await ask("send.text", **said)
+    del control.owners[ready]
+    again = await ask("send.text", **said)
+    assert (again["job_id"], again["duplicate"]) == (first["job_id"], True)
+    control.hang()
+    async with asyncio.timeout(2):
+        assert (await ask("send.text", **said))["duplicate"] is True
 
 
 async def test_a_full_lane_is_refused_and_leaves_no_record(bus: Bus, ready: SessionKey, ask: Asking) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from itertools import pairwise
 from typing import Any
 
@@ -77,9 +78,9 @@ async def test_what_is_no_protocol_is_said_so(line: bytes) -> None:
         await parser.parse(line + b"\r\n" if len(line) < 1_000_000 else line)
 
 
-async def test_a_flush_comes_back_from_behind_everything_before_it() -> None:
-    """nats-py writes the PING of a flush at once and what was published before it a little later."""
-    heard = bytearray()
+@asynccontextmanager
+async def living_server(heard: bytearray) -> AsyncIterator[str]:
+    """A NATS server that answers every PING and keeps what it hears."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b'INFO {"server_id":"x","max_payload":1048576,"headers":true}\r\n')
@@ -89,20 +90,26 @@ async def test_a_flush_comes_back_from_behind_everything_before_it() -> None:
         writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    client = WireClient()
-    await client.connect(f"nats://127.0.0.1:{server.sockets[0].getsockname()[1]}", allow_reconnect=False)
-    heard.clear()
-    subscription = await client.subscribe("a.*")
-    await client.publish("a.b", b"hello")
-    await client.flush()
-    assert bytes(heard) == b"SUB a.*  1\r\nPUB a.b  5\r\nhello\r\nPING\r\n"
-    heard.clear()
-    await subscription.drain()  # type: ignore[no-untyped-call] # as nats-py has it
-    assert bytes(heard).startswith(b"UNSUB 1")
-    assert bytes(heard).endswith(b"PING\r\n")
-    await client.close()
+    yield f"nats://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     server.close()
     await server.wait_closed()
+
+
+async def test_a_flush_comes_back_from_behind_everything_before_it() -> None:
+    """nats-py writes the PING of a flush at once and what was published before it a little later."""
+    heard, client = bytearray(), WireClient()
+    async with living_server(heard) as url:
+        await client.connect(url, allow_reconnect=False)
+        heard.clear()
+        subscription = await client.subscribe("a.*")
+        await client.publish("a.b", b"hello")
+        await client.flush()
+        assert bytes(heard) == b"SUB a.*  1\r\nPUB a.b  5\r\nhello\r\nPING\r\n"
+        heard.clear()
+        await subscription.drain()  # type: ignore[no-untyped-call] # as nats-py has it
+        assert bytes(heard).startswith(b"UNSUB 1")
+        assert bytes(heard).endswith(b"PING\r\n")
+        await client.close()
 
 
 @pytest.fixture
@@ -146,3 +153,32 @@ async def test_a_peer_that_reads_nothing_holds_publishers_back(deaf_server: str)
 async def _flood(client: WireClient, enough: asyncio.Event) -> None:
     while not enough.is_set():
         await client.publish("a.b", bytes(10_000))
+
+
+async def test_a_peer_that_reads_nothing_any_more_is_left_for_another_server(deaf_server: str) -> None:
+    """A frozen host takes nothing and says nothing: what was written to it must not be waited for."""
+    client, enough = WireClient(), asyncio.Event()
+    async with living_server(bytearray()) as other:
+        await client.connect(
+            [deaf_server, other],
+            dont_randomize=True,
+            flush_timeout=0.5,
+            ping_interval=0.1,  # type: ignore[arg-type] # any number of seconds works
+            reconnect_time_wait=0.1,  # type: ignore[arg-type] # as above
+        )
+        flood = asyncio.create_task(_flood(client, enough))
+        try:
+            transport = client._transport._io_writer.transport  # type: ignore[union-attr]
+            await eventually(lambda: transport.get_write_buffer_size() > 0, within_s=5)
+            assert _is_at(client, deaf_server)
+            enough.set()
+            await eventually(lambda: _is_at(client, other), within_s=5)
+        finally:
+            enough.set()
+            await flood
+            await client.close()
+
+
+def _is_at(client: WireClient, url: str) -> bool:
+    connected = client.connected_url
+    return client.is_connected and connected is not None and connected.geturl() == url
