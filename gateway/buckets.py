@@ -39,9 +39,9 @@ class Bucket:
         found = await last_message(self._bus, self._stream, self._prefix + key)
         return None if found is None or found.is_deletion else Entry(key, found.body, found.seq)
 
-    async def entries(self, keys: str = ">") -> AsyncIterator[Entry]:
-        """Read all keys that match a subject filter, the longest unchanged first."""
-        async for message in read_all(self._bus, self._stream, self._prefix + keys):
+    async def entries(self) -> AsyncIterator[Entry]:
+        """Read all keys, the longest unchanged first."""
+        async for message in read_all(self._bus, self._stream, f"{self._prefix}>"):
             if not message.is_deletion:
                 yield Entry(message.subject.removeprefix(self._prefix), message.body, message.seq)
 

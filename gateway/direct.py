@@ -7,17 +7,18 @@ time. Imports the connection.
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import orjson
 from nats.aio.msg import Msg
 
 from actors.errors import Unavailable
-from gateway.connection import REQUEST_TIMEOUT_S, Bus
+from gateway.connection import Bus
 
 _NOT_FOUND: Final = "404"
 _END_OF_BATCH: Final = "204"
+_BATCH: Final = 256
 _MAX_BATCH_BYTES: Final = 8 * 2**20
 """What one batch may weigh in memory; the server ends a batch early that would weigh more."""
 
@@ -55,20 +56,19 @@ async def last_message(bus: Bus, stream: str, subject: str) -> StoredMessage | N
     return _stored(answer)
 
 
-async def read_batch(bus: Bus, stream: str, query: Mapping[str, Any], *, timeout_s: float = REQUEST_TIMEOUT_S) -> Batch:
+async def read_batch(bus: Bus, stream: str, query: Mapping[str, Any]) -> Batch:
     """Make one batched direct get.
 
     Args:
         bus: The connection.
         stream: Name of the stream; it must have ``allow_direct``.
         query: ADR-31's fields: ``batch`` and ``next_by_subj`` with ``seq`` or ``start_time``, or ``multi_last``.
-        timeout_s: Deadline of the whole batch.
 
     Raises:
         Unavailable: The batch did not arrive completely in time, or the server refused it.
     """
     body = orjson.dumps({"max_bytes": _MAX_BATCH_BYTES, **query})
-    answers, end = await bus.request_batch(f"$JS.API.DIRECT.GET.{stream}", body, timeout_s=timeout_s)
+    answers, end = await bus.request_batch(f"$JS.API.DIRECT.GET.{stream}", body)
     status = _status(end)
     if status == _NOT_FOUND:
         return Batch((), 0)
@@ -78,14 +78,19 @@ async def read_batch(bus: Bus, stream: str, query: Mapping[str, Any], *, timeout
     return Batch(tuple(_stored(answer) for answer in answers), pending)
 
 
-async def read_all(bus: Bus, stream: str, subject: str, *, batch: int = 256) -> AsyncIterator[StoredMessage]:
-    """Read all messages of a subject (wildcards allowed), oldest first. Raises ``Unavailable``."""
-    seq = 1
+async def read_all(
+    bus: Bus, stream: str, subject: str, *, since: datetime | None = None
+) -> AsyncIterator[StoredMessage]:
+    """Read all messages of a subject (wildcards allowed), or those stored since a moment by the server's clock.
+
+    The oldest comes first. Raises ``Unavailable``.
+    """
+    start: dict[str, Any] = {"seq": 1} if since is None else {"start_time": since.astimezone(UTC).isoformat()}
     while True:
-        page = await read_batch(bus, stream, {"next_by_subj": subject, "seq": seq, "batch": batch})
+        page = await read_batch(bus, stream, {"next_by_subj": subject, "batch": _BATCH, **start})
         for message in page.messages:
             yield message
-            seq = message.seq + 1
+            start = {"seq": message.seq + 1}
         if not page.messages or page.pending == 0:
             return
 

@@ -123,7 +123,8 @@ class JobCommands:
         """Take the job out of the log; where that fails, the session does it when it comes to the job."""
         key = SessionKey(record.tenant_id, record.session_id)
         try:
-            seq = record.seq or await self._jobs.find_seq(key, record.lane, record.job_id)
+            accepted_at = record.history[0].time
+            seq = record.seq or await self._jobs.find_seq(key, record.lane, record.job_id, accepted_at)
             if seq is not None:
                 await self._jobs.delete(key, seq)
         except WafleetError as exc:

@@ -62,13 +62,33 @@ class ReplicaLimits:
     service: ServiceLimits = field(default_factory=ServiceLimits)
     asking: int = 1_024
     """Questions to actors under way."""
+    asking_per_tenant: int = 256
     asking_per_session: int = 128
     direct: int = 1_024
     """Direct sends that wait for their outcome."""
+    direct_per_tenant: int = 256
     direct_per_session: int = 128
     inbox: int = 64
     """Commands of the inbox that are carried out at once."""
     drain_timeout_s: float = 10.0
+
+
+def _bounds(limits: ReplicaLimits) -> tuple[Bound, Bound]:
+    """Make the bounds of questions to actors and of direct sends."""
+    return (
+        Bound(
+            "questions to sessions",
+            total=limits.asking,
+            per_tenant=limits.asking_per_tenant,
+            per_session=limits.asking_per_session,
+        ),
+        Bound(
+            "direct sends",
+            total=limits.direct,
+            per_tenant=limits.direct_per_tenant,
+            per_session=limits.direct_per_session,
+        ),
+    )
 
 
 class GatewayReplica:
@@ -89,8 +109,7 @@ class GatewayReplica:
         self._limits: Final = limits or ReplicaLimits()
         self._registry: Final = JetStreamRegistry(bus)
         self._outbox: Final = EventOutbox(bus)
-        asking = Bound("questions to sessions", total=self._limits.asking, per_key=self._limits.asking_per_session)
-        waiting = Bound("direct sends", total=self._limits.direct, per_key=self._limits.direct_per_session)
+        asking, waiting = _bounds(self._limits)
         jobs, records = JobWriter(bus, queue), RecordStore(bus)
         queries = Queries(registry=self._registry, jobs=jobs, control=control, asking=asking)
         commands = JobCommands(bus, jobs, records, clock, known=queries.known)

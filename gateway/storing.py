@@ -75,7 +75,8 @@ class JobStore:
                 return None
             record = found.value
             touched = not record.is_open or record.attempts or record.seq is not None
-            if touched or await self._jobs.find_seq(job.key, record.lane, job.job_id) is not None:
+            accepted_at = record.history[0].time
+            if touched or await self._jobs.find_seq(job.key, record.lane, job.job_id, accepted_at) is not None:
                 return Stored(record, duplicate=False)
             if await self._records.delete(record, found.revision):
                 return None

@@ -1,7 +1,10 @@
 """The job log on a real nats-server."""
 
 import asyncio
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,10 +12,11 @@ from actors.config import QueueConfig
 from actors.errors import InvalidCommand, QueueFull, Unavailable
 from actors.messages.ids import SessionKey
 from actors.messages.jobs import new_record
+from gateway import direct
 from gateway.connection import Bus, connect
 from gateway.jobs import JetStreamJobLog, JobWriter, PubAck
 from gateway.records import RecordStore
-from gateway.streams import declared, ensure, job_subject
+from gateway.streams import WA_JOBS, declared, ensure, job_subject
 from tests.gateway.building import make_job
 from tests.support.nats import NatsServer
 
@@ -94,13 +98,41 @@ async def test_a_job_that_cannot_be_read_is_reported_and_holds_up_nobody(
     assert "cannot be read and is left alone" in caplog.text
 
 
-async def test_a_waiting_job_is_found_by_its_id_and_lane(bus: Bus, writer: JobWriter, key: SessionKey) -> None:
+@pytest.mark.parametrize("late", [timedelta(0), timedelta(hours=1)], ids=["clocks agree", "a clock is wrong"])
+async def test_a_waiting_job_is_found_by_its_id_and_lane(
+    bus: Bus, writer: JobWriter, key: SessionKey, late: timedelta
+) -> None:
     jobs = [make_job(key) for _ in range(600)]
+    began = datetime.now(UTC) + late
     acks = await asyncio.gather(*(writer.publish(job) for job in jobs))
-    assert await writer.find_seq(key, "normal", jobs[500].job_id) == acks[500].seq
-    assert await writer.find_seq(key, "high", jobs[500].job_id) is None
+    assert await writer.find_seq(key, "normal", jobs[500].job_id, began) == acks[500].seq
+    assert await writer.find_seq(key, "high", jobs[500].job_id, began) is None
     await writer.delete(key, acks[500].seq)
-    assert await writer.find_seq(key, "normal", jobs[500].job_id) is None
+    assert await writer.find_seq(key, "normal", jobs[500].job_id, began) is None
+
+
+async def test_a_waiting_job_is_looked_for_from_where_it_was_accepted(
+    bus: Bus, writer: JobWriter, key: SessionKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.jobs._CLOCKS_DIFFER_BY", timedelta(0))
+    before = await asyncio.gather(*(writer.publish(make_job(key)) for _ in range(300)))
+    last = await direct.read_batch(
+        bus, WA_JOBS, {"next_by_subj": job_subject(key, "normal"), "seq": max(ack.seq for ack in before), "batch": 1}
+    )
+    job = make_job(key)
+    ack = await writer.publish(job)
+    read = 0
+
+    async def counted(bus: Bus, stream: str, query: Mapping[str, Any]) -> direct.Batch:
+        nonlocal read
+        batch = await read_batch(bus, stream, query)
+        read += len(batch.messages)
+        return batch
+
+    read_batch = direct.read_batch
+    monkeypatch.setattr(direct, "read_batch", counted)
+    assert await writer.find_seq(key, "normal", job.job_id, last.messages[0].stored_at) == ack.seq
+    assert read == 2
 
 
 async def test_a_full_stream_is_unavailable_and_not_a_full_queue(tmp_path: Path, key: SessionKey) -> None:
