@@ -1,7 +1,8 @@
 """Brings the two parts that are no Python packages: the wa-js bundle and a browser. Run by `.ci/setup.py` in the venv.
 
-wa-js comes through the `npm` client and is used only if its sha512 is the pinned one; without Node, a private copy of
-Node from the package index runs npm and is deleted again. A browser that is installed already is used as it is.
+wa-js comes through the `npm` client, unless the pinned one lies there already, and is used only if its sha512 is the
+pinned one; without Node, a private copy of Node from the package index runs npm and is deleted again. A browser that is
+installed already is used as it is.
 """
 # ruff: noqa: INP001, S603 - a script, not a package; it starts only programs that it resolved itself
 
@@ -18,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from actors.browser.finding import find_browser, major_version
-from actors.config import WA_JS_SHA512, WA_JS_VERSION
+from actors.config import WA_JS_FILE_SHA512, WA_JS_SHA512, WA_JS_VERSION
 from actors.errors import BrowserLaunchFailed
 from gateway.settings import load_settings
 
@@ -33,11 +34,20 @@ MEMBERS = {
 
 def main() -> None:
     """Fetch what is missing; note the browser's path in the file named by the first argument."""
-    with tempfile.TemporaryDirectory(prefix="wafleet-setup-") as scratch:
-        _fetch_bundle(Path(scratch))
+    if not _bundle_is_there():
+        with tempfile.TemporaryDirectory(prefix="wafleet-setup-") as scratch:
+            _fetch_bundle(Path(scratch))
     note = Path(sys.argv[1])
     note.parent.mkdir(parents=True, exist_ok=True)
     note.write_text(str(_obtain_browser()))
+
+
+def _bundle_is_there() -> bool:
+    """Tell whether every file lies there and the bundle is the pinned one: then nothing goes over the network."""
+    if not all((BUNDLE / name).is_file() for name in MEMBERS.values()):
+        return False
+    found = hashlib.sha512((BUNDLE / "wppconnect-wa.js").read_bytes()).digest()
+    return base64.b64encode(found).decode() == WA_JS_FILE_SHA512
 
 
 def _fetch_bundle(scratch: Path) -> None:

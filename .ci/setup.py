@@ -12,6 +12,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -26,6 +27,7 @@ PYTHON = VENV / "bin" / "python"
 STAMPS = VENV / ".stamps"
 BUNDLE = ROOT / "actors" / "browser" / "bundle" / "wppconnect-wa.js"
 OLDEST_PYTHON = (3, 11)
+PINNED = ("WA_JS_VERSION", "WA_JS_SHA512", "WA_JS_FILE_SHA512")
 
 
 def main() -> None:
@@ -108,7 +110,12 @@ def _project_key() -> str:
 
 
 def _fetched_key() -> str:
-    return " ".join(_digest(ROOT / name) for name in (".ci/fetch.py", ".ci/node.lock", "actors/config.py"))
+    """What is fetched, and by what; the rest of actors/config.py may change without a new fetch."""
+    # Read, not imported: this Python has none of the packages that module imports.
+    pinned = re.findall(r"^(WA_JS_\w+)\b.*= *(\S+)$", (ROOT / "actors" / "config.py").read_text(), re.MULTILINE)
+    if len(pinned) != len(PINNED):
+        sys.exit(f"set-up: actors/config.py should name {', '.join(PINNED)}, found {[name for name, _ in pinned]}")
+    return " ".join([*(_digest(ROOT / name) for name in (".ci/fetch.py", ".ci/node.lock")), *(at for _, at in pinned)])
 
 
 def _noted_browser() -> list[Path]:

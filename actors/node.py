@@ -1,4 +1,4 @@
-"""The machine a process runs on: its name, its process table, and where it keeps profiles.
+"""The machine a process runs on: its name, its process table, and where it keeps profiles and browsers.
 
 Reads the environment, as else only ``gateway.settings`` does: a gateway's settings travel into the actors of every
 node, but these values are a node's own, so they come from the environment that ``ray start`` was given there. Imports
@@ -44,6 +44,11 @@ def sessions_path(default: Path) -> Path:
     """
     own = os.environ.get("WHATSAPP_SESSION_PATH")
     return Path(own).absolute() if own else default
+
+
+def playwright_browsers_path() -> str | None:
+    """Return where Playwright was told to keep its browsers on this node: ``PLAYWRIGHT_BROWSERS_PATH`` as it is."""
+    return os.environ.get("PLAYWRIGHT_BROWSERS_PATH") or None
 
 
 def _boot() -> str:

@@ -21,6 +21,7 @@ from actors.clock import SystemClock
 from actors.config import BrowserConfig, LeaseConfig, QueueConfig, SessionConfig
 from actors.lease_keeper import LeaseKeeper
 from actors.messages.commands import SendText, SessionPause, SessionResume
+from actors.messages.events import QrEvent
 from actors.messages.ids import SessionKey
 from actors.messages.records import DesiredSession
 from actors.ports import PortsFactory, SessionSpec
@@ -94,7 +95,9 @@ async def _until_state(actor: SessionActor, state: str) -> None:
 
 async def _link(system: System, actor: SessionActor) -> None:
     async with asyncio.timeout(_WITHIN_S), system.client.events(_KEY.session_id, names={"session.qr"}) as events:
-        await system.phone.scan((await anext(events)).data.qr, _WID)
+        event = await anext(events)
+        assert isinstance(event, QrEvent)
+        await system.phone.scan(event.data.qr, _WID)
     await _until_state(actor, "ready")
 
 

@@ -9,6 +9,7 @@ from statistics import median
 
 import psutil
 
+from actors.messages.events import JobEvent
 from benchmarks.measure import cpu_seconds, kind_of, percentile, pss_mib
 from benchmarks.system import NO_LIMIT, System, worker_of
 from benchmarks.table import Row
@@ -66,7 +67,7 @@ async def _hand_over(system: System) -> list[Row]:
             reply = await system.client.send_text(_SESSIONS[0], "5511990000001", text)
             accepted[text] = time.time()
             async for event in outcomes:
-                if event.data.job_id == reply.job_id:
+                if isinstance(event, JobEvent) and event.data.job_id == reply.job_id:
                     break
     delays = [
         message.at - accepted[message.body]

@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 
 from actors.messages.commands import RateLimit
+from actors.messages.events import QrEvent
 from benchmarks.measure import kind_of
 from gateway.client import Client
 from gateway.up.state import Located, find_located
@@ -43,6 +44,7 @@ class System:
             await self.client.start(session_id, rate_limit=NO_LIMIT)
             async with asyncio.timeout(60):
                 event = await anext(events)
+            assert isinstance(event, QrEvent)
             shown = time.monotonic()
             await self.phone.scan(event.data.qr, wid)
         await self.client.wait_until(session_id, "ready", timeout_s=60)

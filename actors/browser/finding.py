@@ -1,6 +1,7 @@
 """Finding a browser: the configured one, an installed one, or Playwright's own.
 
-Reads the file system and the search path only; starts nothing but ``--version`` of what it found.
+Reads only the file system, the search path and where Playwright was told to install; starts nothing but ``--version``
+of what it found.
 """
 
 import asyncio
@@ -8,10 +9,12 @@ import re
 import shutil
 from collections.abc import Iterable
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
 from actors.errors import BrowserLaunchFailed
+from actors.node import playwright_browsers_path
 
 AUTO: Final = "auto"
 SHELL_COMMANDS: Final = ("chromium-headless-shell", "chrome-headless-shell")
@@ -19,6 +22,7 @@ CHROMIUM_COMMANDS: Final = ("chromium", "chromium-browser", "google-chrome", "go
 _LIBRARY_FOLDERS: Final = (Path("/usr/lib/chromium"), Path("/usr/lib/chromium-browser"))
 """Where Debian keeps the real binaries behind its wrapper scripts."""
 _PLAYWRIGHT_FOLDERS: Final = (Path.home() / ".cache/ms-playwright", Path.home() / "Library/Caches/ms-playwright")
+_BESIDE_PLAYWRIGHT: Final = "0"
 _PLAYWRIGHT_PATTERNS: Final = (
     "chromium_headless_shell-*/*/*headless?shell*",
     "chromium-*/*/chrome",
@@ -69,13 +73,8 @@ def is_headless_shell(path: Path) -> bool:
     return "headless" in path.name
 
 
-def _candidates() -> Iterable[Path]:
-    yield from _installed(SHELL_COMMANDS)
-    yield from _installed(CHROMIUM_COMMANDS)
-    yield from _playwrights()
-
-
-def _installed(commands: Iterable[str]) -> Iterable[Path]:
+def installed(commands: Iterable[str]) -> Iterable[Path]:
+    """Find installed programs by their commands, the real ones behind Debian's wrappers first."""
     for command in commands:
         for folder in _LIBRARY_FOLDERS:
             if (folder / command).is_file():
@@ -85,10 +84,29 @@ def _installed(commands: Iterable[str]) -> Iterable[Path]:
             yield real_binary(Path(found))
 
 
+def _candidates() -> Iterable[Path]:
+    yield from installed(SHELL_COMMANDS)
+    yield from installed(CHROMIUM_COMMANDS)
+    yield from _playwrights()
+
+
 def _playwrights() -> Iterable[Path]:
+    folders = _playwright_folders()
     for pattern in _PLAYWRIGHT_PATTERNS:
-        for folder in _PLAYWRIGHT_FOLDERS:
+        for folder in folders:
             yield from sorted((path for path in folder.glob(pattern) if path.is_file()), reverse=True)
+
+
+def _playwright_folders() -> tuple[Path, ...]:
+    """Where Playwright installs to on this machine, by the rule of its own registry."""
+    told = playwright_browsers_path()
+    if told is None:
+        return _PLAYWRIGHT_FOLDERS
+    if told != _BESIDE_PLAYWRIGHT:
+        return (Path(told).absolute(),)
+    package = find_spec("playwright")
+    below = [] if package is None else package.submodule_search_locations or []
+    return tuple(Path(folder) / "driver/package/.local-browsers" for folder in below)
 
 
 async def major_version(path: Path) -> int:

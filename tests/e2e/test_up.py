@@ -28,8 +28,10 @@ from tests.support.waiting import eventually
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
 
 WAFLEET = Path(sys.executable).with_name("wafleet")
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 WID = "6281100000009@c.us"
 OTHER_WID = "6281100000010@c.us"
+EXAMPLES_WID = "6281100000011@c.us"
 RECIPIENT = "6281200000009"
 
 
@@ -152,6 +154,34 @@ async def test_refusals_of_the_service_end_with_4(up: Up) -> None:
     unknown = await wafleet_json("session status", "nobody", expect=4)
     assert unknown["error"]["code"] == "unknown_session"
     assert (await wafleet_json("send text", "s1", "12", "x", expect=4))["error"]["code"] == "invalid_command"
+
+
+async def test_the_example_over_nats_links_a_session_and_sends(up: Up) -> None:
+    options = ("--session", "s2", "--phone-number", f"+{EXAMPLES_WID.removesuffix('@c.us')}", "--to", RECIPIENT)
+    async with (
+        SimulatedPhone(up.line["whatsapp_web_url"]) as phone,
+        Program(sys.executable, EXAMPLES / "drive_over_nats.py", *options, cwd=up.folder) as example,
+    ):
+        shown = await example.line(r"^Link code \w+:", within_s=60)
+        await phone.code(shown.split()[2].rstrip(":"), EXAMPLES_WID)
+        assert await example.ended(within_s=60) == 0, example.tail()
+        assert "Hello from wafleet!" in [entry.body for entry in await phone.sent() if entry.wid == EXAMPLES_WID]
+    assert f"ready as {EXAMPLES_WID}" in example.lines
+    assert example.lines[-1].startswith("rate window: 19 of 20 left")
+
+
+async def test_the_example_over_ray_finds_the_actors_here_and_from_elsewhere(up: Up, tmp_path: Path) -> None:
+    script = EXAMPLES / "drive_over_ray.py"
+    told = ("--address", up.line["ray_address"])
+    async with (
+        Program(sys.executable, script, cwd=up.folder) as here,
+        Program(sys.executable, script, *told, env=up.line["ray_environment"], cwd=tmp_path) as elsewhere,
+    ):
+        for example in (here, elsewhere):
+            assert await example.ended(within_s=60) == 0, example.tail()
+            assert {"actor session:default:s1", "actor session:default:s2"} <= set(example.lines)
+            assert any(line.startswith("supervisor: ") for line in example.lines)
+            assert any(line.startswith("session.status: ") and '"ready"' in line for line in example.lines)
 
 
 async def test_a_killed_gateway_is_back_soon_and_costs_its_callers_no_message(up: Up) -> None:

@@ -32,7 +32,7 @@ class Event:
 class BundlePage:
     """One browser with one profile, on one simulator."""
 
-    def __init__(self, playwright: Playwright, executable: Path | None, profile: Path, url: str) -> None:
+    def __init__(self, playwright: Playwright, executable: Path, profile: Path, url: str) -> None:
         self._playwright = playwright
         self._executable = executable
         self._profile = profile

@@ -16,7 +16,7 @@ from playwright.async_api import async_playwright
 from simulator.client import SentMessage, SimulatedPhone
 from simulator.server import SimulatorServer
 from tests.simulator.bundle_page import BundlePage
-from tests.support.browsers import full_chromium, headless_shell
+from tests.support.browsers import browsers
 from tests.support.simulator import QUICK
 from tests.support.waiting import eventually
 
@@ -33,19 +33,16 @@ PIXEL = (
     "data:image/png;base64,"
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
 )
-BROWSERS = {"headless-shell": headless_shell()}
-if full_chromium():
-    BROWSERS["chromium"] = full_chromium()
+BROWSERS = browsers()
 
 
 @pytest.fixture(scope="module", params=BROWSERS)
-def browser(request: pytest.FixtureRequest) -> Path | None:
-    """The executable; None for the headless shell that Playwright brings."""
+def browser(request: pytest.FixtureRequest) -> Path:
     return BROWSERS[request.param]
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
-async def simulator(browser: Path | None) -> AsyncIterator[SimulatorServer]:
+async def simulator(browser: Path) -> AsyncIterator[SimulatorServer]:
     """A world of its own for each browser."""
     del browser
     async with SimulatorServer(QUICK) as server:
@@ -60,7 +57,7 @@ async def phone(simulator: SimulatorServer) -> AsyncIterator[SimulatedPhone]:
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def page(
-    simulator: SimulatorServer, browser: Path | None, tmp_path_factory: pytest.TempPathFactory
+    simulator: SimulatorServer, browser: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[BundlePage]:
     """A page that shows a QR code."""
     async with async_playwright() as playwright:

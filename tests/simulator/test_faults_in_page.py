@@ -14,7 +14,7 @@ from playwright.async_api import async_playwright
 from simulator.client import SimulatedPhone, SimulatorRefusedError
 from simulator.server import SimulatorServer
 from tests.simulator.bundle_page import BundlePage
-from tests.support.browsers import headless_shell
+from tests.support.browsers import browser
 from tests.support.simulator import QUICK
 from tests.support.waiting import eventually
 
@@ -40,7 +40,7 @@ async def phone(simulator: SimulatorServer) -> AsyncIterator[SimulatedPhone]:
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def page(simulator: SimulatorServer, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[BundlePage]:
     async with async_playwright() as playwright:
-        page = BundlePage(playwright, headless_shell(), tmp_path_factory.mktemp("profile"), simulator.url)
+        page = BundlePage(playwright, browser(), tmp_path_factory.mktemp("profile"), simulator.url)
         await page.open()
         yield page
         await page.close()

@@ -9,7 +9,7 @@ import pytest
 from simulator.client import SimulatedPhone
 from simulator.server import SimulatorServer, TlsSettings
 from tests.simulator.npm_peers import WPPCONNECT, fetched
-from tests.support.browsers import headless_shell
+from tests.support.browsers import browser
 from tests.support.certificates import self_signed
 from tests.support.processes import Program
 from tests.support.simulator import QUICK
@@ -50,7 +50,7 @@ async def test_wppconnect_links_sends_and_receives(tmp_path: Path) -> None:
     async with SimulatorServer(QUICK, tls=tls) as server, SimulatedPhone(server.url) as phone:
         environment = {
             "NODE_PATH": str(modules),
-            "BROWSER": str(headless_shell()),
+            "BROWSER": str(browser()),
             "TLS_PORT": server.tls_url.rpartition(":")[2],
             "PROFILE": str(tmp_path / "profile"),
         }

@@ -1,24 +1,23 @@
-"""Which browsers of this machine tests run on: real binaries, not the shell wrappers that Debian puts before them."""
+"""Which browsers of this machine tests run on: what `make setup` has found, and full Chromium where there is one.
 
-import shutil
+Real binaries, not the shell wrappers that Debian puts before them.
+"""
+
 from pathlib import Path
 
-_DEBIAN = Path("/usr/lib/chromium")
+from actors.browser.finding import CHROMIUM_COMMANDS, find_browser, installed, is_headless_shell
+from gateway.settings import load_settings
 
 
-def headless_shell() -> Path | None:
-    """The headless shell that is installed, or None: then Playwright's own is used."""
-    return _installed("chromium-headless-shell")
+def browser() -> Path:
+    """The browser that sessions are launched in."""
+    return find_browser(load_settings().wafleet_browser)
 
 
-def full_chromium() -> Path | None:
-    """The full Chromium that is installed, or None."""
-    return _installed("chromium")
-
-
-def _installed(name: str) -> Path | None:
-    real = _DEBIAN / name
-    if real.is_file():
-        return real
-    found = shutil.which(name)
-    return Path(found) if found else None
+def browsers() -> dict[str, Path]:
+    """It, by its kind, and full Chromium."""
+    usual = browser()
+    found = {"headless-shell" if is_headless_shell(usual) else "chromium": usual}
+    for full in installed(CHROMIUM_COMMANDS):
+        found.setdefault("chromium", full)
+    return found

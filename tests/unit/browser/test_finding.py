@@ -24,6 +24,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.setattr(finding, "_LIBRARY_FOLDERS", (tmp_path / "lib",))
     monkeypatch.setattr(finding, "_PLAYWRIGHT_FOLDERS", (tmp_path / "playwright",))
+    monkeypatch.delenv("PLAYWRIGHT_BROWSERS_PATH", raising=False)
     return tmp_path
 
 
@@ -41,6 +42,23 @@ def test_the_headless_shell_is_preferred_and_its_wrapper_avoided(machine: Path) 
     assert finding.find_browser(str(full)) == full
     assert finding.is_headless_shell(behind)
     assert not finding.is_headless_shell(full)
+
+
+def test_playwrights_browser_is_found_where_playwright_was_told_to_install_it(
+    machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = program(machine / "playwright/chromium_headless_shell-2/chrome-linux64/chrome-headless-shell")
+    assert finding.find_browser() == usual
+    monkeypatch.setenv("PLAYWRIGHT_BROWSERS_PATH", str(machine / "elsewhere"))
+    with pytest.raises(BrowserLaunchFailed, match="no Chromium was found"):
+        finding.find_browser()
+    told = program(machine / "elsewhere/chromium_headless_shell-2/chrome-linux/headless_shell")
+    assert finding.find_browser() == told
+    monkeypatch.setenv("PLAYWRIGHT_BROWSERS_PATH", "0")
+    import playwright  # noqa: PLC0415 - where it is, not what it does
+
+    assert finding._playwright_folders() == (Path(playwright.__file__).parent / "driver/package/.local-browsers",)
+    assert (finding._playwright_folders()[0].parent / "package.json").is_file()
 
 
 def test_a_wrapper_without_its_program_is_taken_as_it_is(machine: Path) -> None:
