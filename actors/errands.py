@@ -14,7 +14,7 @@ from actors.core.facts import BrowserEnded, PageEnded
 from actors.core.mailbox import Held, Read
 from actors.core.signals import SessionInput
 from actors.deadlines import cancel, within
-from actors.errors import BrowserGone, PageCrashed, PageUnresponsive, Unavailable
+from actors.errors import BrowserGone, PageCrashed, PageRefused, PageUnresponsive, Unavailable
 from actors.page_keeper import PageKeeper
 from actors.ports import Clock, JobLog, Page
 
@@ -107,7 +107,7 @@ class Errands:
                 unheard=vitals.unheard,
                 unheard_for_s=vitals.unheard_for_ms / 1_000,
             )
-        except (PageUnresponsive, TimeoutError):
+        except (PageUnresponsive, PageRefused, TimeoutError):
             found = signals.PageSilent("probe_timeout")
         except PageCrashed as exc:
             found = PageEnded(exc.code)

@@ -10,7 +10,8 @@ WafleetError
 ├── SendFailure          the fate of one message
 │   ├── RecipientNotFound · MediaRejected · SendFailed · SendUnconfirmed · JobExpired · JobCancelled
 ├── PageFailure          the far side's doing: becomes an input of the state machine, never reaches a tenant as such
-│   ├── BrowserLaunchFailed · BrowserGone · PageCrashed · PageUnresponsive · ProfileInUse · ProfileDamaged
+│   ├── BrowserLaunchFailed · BrowserGone · PageCrashed · PageUnresponsive · PageRefused · ProfileInUse ·
+│       ProfileDamaged
 └── SnapshotFailure      a copy of a profile cannot be made or used; a session goes on without it
     ├── ProfileUnsteady · SnapshotTooLarge · SnapshotDamaged · SnapshotKeyWrong
 
@@ -224,6 +225,12 @@ class PageUnresponsive(PageFailure):
     """The page did not answer within its deadline."""
 
     code = "page_unresponsive"
+
+
+class PageRefused(PageFailure):
+    """The page, connected and well, answered one question with an error: another page would hardly answer better."""
+
+    code = "page_refused"
 
 
 class ProfileInUse(PageFailure):

@@ -7,9 +7,9 @@ says how to go on. One job at a time; ending its handling (``abort``) is as safe
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from actors.acks import AckBook
 from actors.config import SessionConfig
@@ -22,6 +22,7 @@ from actors.errors import (
     BrowserGone,
     MediaRejected,
     PageCrashed,
+    PageRefused,
     PageUnresponsive,
     RecipientNotFound,
     SendFailed,
@@ -33,8 +34,11 @@ from actors.messages.jobs import Attempt, JobRecord
 from actors.page_keeper import PageKeeper
 from actors.ports import Chat, Clock, Found, Page, Prepared, Revised, Sent
 
+T = TypeVar("T")
 _ACK_POLL_S: Final = 1.0
 """How often the page is asked for the ack of a message it did not report as sent."""
+_ASK_AGAIN_S: Final = (1.0, 3.0)
+"""Waits before a question that the page answered with an error is asked again; the queue waits meanwhile."""
 _RETURN_GRACE_S: Final = 2.0
 """How long a call may take to return after the server's ack: it does so at once, or never."""
 
@@ -119,7 +123,7 @@ class Sender:
         except Unavailable as exc:
             self._log.warning("Job %s waits: %s", work.order.held.job.job_id, exc)
             return work.ended(Fate.UNAVAILABLE)
-        except PageUnresponsive as exc:
+        except (PageUnresponsive, PageRefused) as exc:
             return work.ended(self._broken(work), PageSilent(exc.code))
         except PageCrashed as exc:
             return work.ended(self._broken(work), PageEnded(exc.code))
@@ -145,7 +149,11 @@ class Sender:
             return await self._follow(work, stored, verdict)
         if not order.ready:
             return Fate.NEEDS_PAGE
-        found = await self._look_up(work, verdict.attempt)
+        try:
+            found = await self._asked(lambda: self._look_up(work, verdict.attempt))
+        except PageRefused as exc:
+            # Every further page would answer so, and the job would hold the queue for good.
+            return await self._settle(work, stored, attempts.unconfirmed(f"it can't be looked up ({exc.message})"))
         verdict_now = attempts.after_lookup(
             stored.value,
             found.ack if found else None,
@@ -176,13 +184,27 @@ class Sender:
         prepared: Prepared | None = None
         try:
             prepared = await page.prepare(job.content)
-            chat = await page.resolve(job.address)
-            return await self._send(work, stored, begin, prepared, chat)
+            chat = await self._asked(lambda: page.resolve(job.address))
         except (MediaRejected, RecipientNotFound) as exc:
             return await self._settle(work, stored, attempts.refuse(attempts.failed(exc), in_doubt=begin.in_doubt))
+        except PageRefused as exc:
+            error = SendFailed(f"no chat with {job.address} can be opened: {exc.message}", exc.details)
+            return await self._settle(work, stored, attempts.refuse(attempts.failed(error), in_doubt=begin.in_doubt))
+        else:
+            return await self._send(work, stored, begin, prepared, chat)
         finally:
             if prepared and prepared.path:
                 await page.discard(prepared)
+
+    async def _asked(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """Ask the page; what it answers with an error is asked again, since some errors pass. Raises ``PageRefused``."""
+        for pause_s in _ASK_AGAIN_S:
+            try:
+                return await ask()
+            except PageRefused as exc:
+                self._log.warning("%s; asking again in %g s", exc, pause_s)
+                await self._clock.sleep(pause_s)
+        return await ask()
 
     async def _send(
         self, work: _Work, stored: Revised[JobRecord], begin: Begin, prepared: Prepared, chat: Chat

@@ -1,16 +1,19 @@
 """Calls of the bridge's operations in one page, bounded and translated. Knows Playwright's page, but no wa-js."""
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from actors.browser.lifeline import Lifeline
-from actors.errors import PageCrashed, PageUnresponsive
+from actors.errors import PageCrashed, PageRefused, PageUnresponsive
 
 if TYPE_CHECKING:
     from playwright.async_api import JSHandle, Page
 
+_PASSING: Final = re.compile(r"time.?out|not connected|disconnected|network|offline", re.IGNORECASE)
+"""Errors of a question that went unanswered, as opposed to "there is no such group"."""
 _RUN: Final = """([name, argument, load]) =>
   window.__wafleet ? window.__wafleet.run(name, argument, load) : { stale: true }"""
 _FILE_INPUT: Final = """() => {
@@ -34,9 +37,15 @@ class OperationFailed(Exception):
     def __str__(self) -> str:
         return f"{self.operation}: {self.code or 'error'}: {self.message}"
 
-    def as_unresponsive(self) -> PageUnresponsive:
-        """Describe a failure that another try may heal."""
-        return PageUnresponsive(str(self), {"call": self.operation, "code": self.code, "connected": self.connected})
+    @property
+    def is_answer(self) -> bool:
+        """Whether the error is about the question; else the line was down or the question went unanswered."""
+        return self.connected and not _PASSING.search(self.message)
+
+    def as_failure(self) -> PageUnresponsive | PageRefused:
+        """Describe the failure by what may heal it: another page, or nothing but time."""
+        details = {"call": self.operation, "code": self.code, "connected": self.connected}
+        return PageRefused(str(self), details) if self.is_answer else PageUnresponsive(str(self), details)
 
 
 class PageCalls:
@@ -72,11 +81,18 @@ class PageCalls:
         return answer.get("value")
 
     async def ask(self, operation: str, argument: object = None, *, timeout_s: float) -> Any:
-        """Run one operation that may be asked again; what it throws becomes ``PageUnresponsive``."""
+        """Run one operation that may be asked again.
+
+        Raises:
+            PageRefused: It threw, and that was an answer.
+            PageUnresponsive: It threw because the line is down, or did not answer in time.
+            PageCrashed: As ``run``.
+            BrowserGone: As ``run``.
+        """
         try:
             return await self.run(operation, argument, timeout_s=timeout_s)
         except OperationFailed as exc:
-            raise exc.as_unresponsive() from exc
+            raise exc.as_failure() from exc
 
     async def file_input(self, path: str, deadline: "Deadline") -> "JSHandle":
         """Bring a file into the page through an input element that is never shown."""

@@ -1,6 +1,5 @@
 """Recipients and messages of a page: resolving, sending with a fixed id, looking up, checking numbers."""
 
-import re
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -11,8 +10,6 @@ from actors.messages.jobs import LocationContent, MediaContent, TextContent
 from actors.messages.replies import ContactInfo
 from actors.ports import Chat, Found, Prepared, Sent
 
-_PASSING: Final = re.compile(r"time.?out|not connected|disconnected|network|offline", re.IGNORECASE)
-"""Errors of a question that went unanswered, as opposed to "there is no such group"."""
 _OK: Final = "OK"
 _PER_NUMBER_S: Final = 0.2
 
@@ -22,13 +19,14 @@ async def resolve(calls: PageCalls, address: str, *, timeout_s: float) -> Chat:
 
     Raises:
         RecipientNotFound: WhatsApp knows no such number or group.
+        PageRefused: wa-js fails on this address ("No LID for user" is one way that was reported).
     """
     try:
         found = await calls.run("resolve", address, timeout_s=timeout_s)
     except OperationFailed as exc:
-        if address.endswith("@g.us") and exc.connected and not _PASSING.search(exc.message):
+        if address.endswith("@g.us") and exc.is_answer:
             raise _not_found(address) from exc
-        raise exc.as_unresponsive() from exc
+        raise exc.as_failure() from exc
     if found is None:
         raise _not_found(address)
     return Chat(chat_id=found["chatId"], phone=found["phone"], lid=found["lid"], own_id=found["ownId"])

@@ -360,7 +360,7 @@ class WhatsAppPage:
         try:
             await self._calls.run("logout", timeout_s=self._browser.call_timeout_s)
         except OperationFailed as exc:
-            raise exc.as_unresponsive() from exc
+            raise exc.as_failure() from exc
 
 
 async def _happened(event: asyncio.Event) -> None:

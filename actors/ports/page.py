@@ -108,7 +108,7 @@ class Page(Protocol):
         ...
 
     async def resolve(self, address: str) -> Chat:
-        """Find or open the chat of an address. Raises ``RecipientNotFound``."""
+        """Find or open the chat of an address. Raises ``RecipientNotFound``, or ``PageRefused`` for another error."""
         ...
 
     async def prepare(self, content: Content) -> Prepared:

@@ -79,6 +79,7 @@ class Stage:
         expires_in_s: float = 86_400,
         on_limit: Literal["wait", "reject"] = "wait",
         content: Content | None = None,
+        to: str = "6281234567890",
     ) -> Job:
         """Build a job; each has an id of its own."""
         if n is None:
@@ -90,7 +91,7 @@ class Stage:
             tenant_id="acme",
             session_id="s1",
             lane=lane,
-            to="6281234567890",
+            to=to,
             content=content or TextContent(message=f"hello {n}"),
             message_id=message_id_of_job(job_id),
             body_hash="0" * 64,

@@ -58,7 +58,15 @@
 
   /** Look one key up. null means that this page has never stored it; whatever else goes wrong is thrown. */
   async function find(key, chatId) {
-    await WPP.chat.find(chatId);
+    try {
+      await WPP.chat.find(chatId);
+    } catch (error) {
+      if (WPP.whatsapp.Socket.state !== 'CONNECTED') {
+        throw error;
+      }
+      // A group that was left meanwhile can't be opened any more; the store still knows what was sent to it.
+      return stored(key);
+    }
     try {
       return await WPP.chat.getMessageById(key);
     } catch (error) {
