@@ -7,6 +7,7 @@ imported when the first one is asked for: every import costs memory in every ses
 import base64
 import io
 from datetime import datetime, timedelta
+from typing import Final
 
 from actors.core.lifecycle import State
 from actors.core.session import SessionCore
@@ -29,6 +30,9 @@ from actors.ports import Clock, JobLog, Page
 _QR_SCALE = 6
 """Pixels of one module."""
 
+_CONTACTS_TIMEOUT_S: Final = 14.0
+"""Many numbers take their time; a gateway waits 15 s for the answer."""
+
 
 class Answers:
     """Answers the questions put to one session."""
@@ -43,7 +47,8 @@ class Answers:
     async def answer(self, command: Command) -> Reply | ErrorBody:
         """Answer a question; errors are values."""
         try:
-            return await within(self._clock, self._timeout_s, self._answer(command))
+            timeout_s = _CONTACTS_TIMEOUT_S if isinstance(command, ContactCheck) else self._timeout_s
+            return await within(self._clock, timeout_s, self._answer(command))
         except PageFailure as exc:
             return ErrorBody.of(Unavailable(f"the page did not answer ({exc.code}); try again", {"reason": exc.code}))
         except WafleetError as exc:

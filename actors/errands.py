@@ -18,6 +18,8 @@ from actors.errors import BrowserGone, PageCrashed, PageRefused, PageUnresponsiv
 from actors.page_keeper import PageKeeper
 from actors.ports import Clock, JobLog, Page
 
+_ANEW_S: Final = 5.0
+"""Longer than a page needs to load itself anew as far as its first script."""
 _WEIGHING_TIMEOUT_S: Final = 10.0
 
 
@@ -97,7 +99,7 @@ class Errands:
         self._tell(signals.JobsRead(read, jobs))
 
     async def _probe(self, page: Page) -> None:
-        number = self._keeper.page_number
+        asked_of = self._asked_of()
         try:
             vitals = await within(self._clock, self._probe_timeout_s, page.probe())
             found: SessionInput = signals.Probed(
@@ -110,20 +112,26 @@ class Errands:
         except (PageUnresponsive, PageRefused, TimeoutError):
             found = signals.PageSilent("probe_timeout")
         except PageCrashed as exc:
+            # A renderer's end is told by the page at once; a page that loads itself anew says hello meanwhile.
+            await self._clock.sleep(_ANEW_S)
             found = PageEnded(exc.code)
         except BrowserGone as exc:
             found = BrowserEnded(exc.code)
         finally:
             self._probing = False
-        if number == self._keeper.page_number:
+        if asked_of == self._asked_of():
             self._tell(found)
 
+    def _asked_of(self) -> tuple[int, int]:
+        """Name the page that a question goes to: neither loaded anew since nor about to be."""
+        return self._keeper.renewals, self._keeper.page_number
+
     async def _arm(self, page: Page | None) -> None:
-        number = self._keeper.page_number
+        asked_of = self._asked_of()
         try:
             await within(self._clock, self._probe_timeout_s, self._arm_fuse())
         except (PageUnresponsive, TimeoutError):
-            if page is self._keeper.page and number == self._keeper.page_number:
+            if page is self._keeper.page and asked_of == self._asked_of():
                 self._tell(signals.PageSilent("probe_timeout"))
         finally:
             self._arming = False

@@ -122,10 +122,18 @@ class LeaseKeeper:
         await cancel(*self._tasks)
         if self.held:
             try:
-                await within(self._clock, _RELEASE_TIMEOUT_S, self._store.release(self._revision))
+                await within(self._clock, _RELEASE_TIMEOUT_S, self._give_up())
             except (Unavailable, TimeoutError) as exc:
                 self._log.warning("Lease not released, it runs out by itself: %s", exc)
         self._lost = True
+
+    async def _give_up(self) -> None:
+        """Delete the lease; a renewal that was cancelled on its way may have been stored first."""
+        if await self._store.release(self._revision):
+            return
+        found = await self._store.read()
+        if found and is_ours(found.value, self._record.owner_id):
+            await self._store.release(found.revision)
 
     async def _try_take(self) -> bool:
         sent_at = self._clock.monotonic()

@@ -91,6 +91,8 @@ class PageKeeper:
         self._stirred = asyncio.Event()
         self._current: tuple[PageEffect | _NoteHead, asyncio.Task[None]] | None = None
         self._life = 0
+        self.renewals = 0
+        """Counts what was begun to get another page: what was asked of the page before says nothing about the next."""
         """Counts browsers: facts of an older one are dropped."""
         self._earlier_pages = 0
         """Pages of all earlier browsers of this owner."""
@@ -181,6 +183,7 @@ class PageKeeper:
 
     async def _open(self, distrust: str | None) -> None:
         life = self._life = self._life + 1
+        self.renewals += 1
         try:
             self._tell(await self._profiles.prepare(self.epoch, distrust))
             await self._before_open()
@@ -199,6 +202,7 @@ class PageKeeper:
 
     async def _reload(self) -> None:
         life, gone = self._life, False
+        self.renewals += 1
         handled = await self._abort_job(0)
         try:
             if self.page:
@@ -212,6 +216,7 @@ class PageKeeper:
             self._return_job(handled, gone=gone)
 
     async def _close(self) -> None:
+        self.renewals += 1
         handled = await self._abort_job(0)
         page, self.page = self.page, None
         self._closing = page

@@ -174,6 +174,12 @@ class ProfileKeeper:
         """Begin to make a snapshot of the running browser's profile, unless that is under way."""
         if self._copying is None or self._copying.done():
             self._copying = asyncio.create_task(self._copy_running(), name="profile:copy")
+            self._copying.add_done_callback(self._ended)
+
+    def _ended(self, copying: "asyncio.Task[None]") -> None:
+        if not copying.cancelled() and (error := copying.exception()):
+            self._log.error("The snapshot of the running profile failed", exc_info=error)
+            self._tell(signals.CopyMissed())
 
     async def rest(self) -> None:
         """End a snapshot that is being made."""

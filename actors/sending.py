@@ -197,7 +197,7 @@ class Sender:
                 await page.discard(prepared)
 
     async def _asked(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """Ask the page; what it answers with an error is asked again, since some errors pass. Raises ``PageRefused``."""
+        """Ask the page; an answer that is an error is asked for again, since some pass. Raises ``PageRefused``."""
         for pause_s in _ASK_AGAIN_S:
             try:
                 return await ask()

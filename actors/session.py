@@ -36,6 +36,8 @@ from actors.session_view import SessionView
 _FLUSH_TIMEOUT_S: Final = 5.0
 """How long the last events may take."""
 _BEGIN_RETRY_S: Final = 1.0
+_ACTIVITY_EVERY_S: Final = 10.0
+"""At most so often the status is written for nothing but its `last_activity`."""
 _STATE_COMMANDS: Final = (
     commands.SessionStop, commands.SessionRestart, commands.SessionLogout, commands.SessionPause,
     commands.SessionResume,
@@ -74,6 +76,7 @@ class SessionActor:
         self._ended: Ended | None = None
         self._over = asyncio.Event()
         self._faulted = False
+        self._activity_told: float | None = None
         self._alarm: tuple[float, asyncio.Task[None]] | None = None
 
     def __repr__(self) -> str:
@@ -216,6 +219,8 @@ class SessionActor:
             self._log.warning("Start waits: %s", exc)
             return None
         self._view.epoch = parts.keeper.epoch = epoch
+        if last_status:
+            self._view.last_activity = last_status.last_activity
         parts.outbox.begin(epoch=epoch, last_seq=last_seq)
         parts.acks.begin()
         return signals.Start(tuple(now - age for age in ages), last_status.wid if last_status else None)
@@ -261,7 +266,7 @@ class SessionActor:
         if parts and parts.lease.held:
             # Who lost the lease has nothing to say any more: another owner may be speaking.
             parts.outbox.put_status(self.status())
-            parts.outbox.put(end.event, self._view.change(end.previous))
+            parts.outbox.put(end.event, self._view.change(end.state, end.previous, end.reason))
             await parts.outbox.close(_FLUSH_TIMEOUT_S)
         self._ended = Ended(end.state.value, end.reason)
         self._inbox.put(signals.Tick())
@@ -279,13 +284,21 @@ class SessionActor:
         """Take what a part has to tell."""
         parts = self._parts
         if parts and (isinstance(item, AckChanged) or (isinstance(item, signals.Handled) and item.called)):
-            self._view.last_activity = parts.ports.clock.now()
+            self._note_activity(parts)
         if parts and isinstance(item, AckChanged):
             parts.acks.hear(item)
         elif not isinstance(item, Fact):
             self._inbox.put(item)
         elif not self._inbox.put_fact(item):
             self._log.warning("%s dropped: the page tells too much", type(item).__name__)
+
+    def _note_activity(self, parts: SessionParts) -> None:
+        """Remember when the session last did something, and tell it now and then."""
+        self._view.last_activity, now = parts.ports.clock.now(), parts.ports.clock.monotonic()
+        due = self._activity_told is None or now - self._activity_told >= _ACTIVITY_EVERY_S
+        if due and parts.lease.held:
+            self._activity_told = now
+            parts.outbox.put_status(self.status())
 
     def _lose_lease(self) -> None:
         """Stop at once: from here on another owner may take the session."""

@@ -24,7 +24,7 @@ class SessionView:
         self.since = since
         """When the state began."""
         self.last_activity: datetime | None = None
-        """When a message last went out or was acknowledged."""
+        """When a message last went out or was acknowledged, under this owner or a former one."""
 
     @property
     def state(self) -> State:
@@ -51,14 +51,14 @@ class SessionView:
             paused=core.dispatcher.paused,
         )
 
-    def change(self, previous: State, retry_in_s: float | None = None) -> SessionData:
-        """Describe a change of state."""
+    def change(self, state: State, previous: State, reason: str | None, retry_in_s: float | None = None) -> SessionData:
+        """Describe a change of state; the core may be further already."""
         core = self._core
         return SessionData(
-            status=STATUS_OF[core.state],
-            state=core.state,
+            status=STATUS_OF[state],
+            state=state,
             previous_state=previous,
-            reason=core.reason,
+            reason=reason,
             phone_number=core.phone_number,
             wid=core.wid,
             reconnect_attempt=core.reconnect_attempt,
@@ -70,8 +70,8 @@ class SessionView:
     ) -> tuple[str, EventData]:
         """Return name and data of the event an effect asks for."""
         match effect:
-            case signals.Announce(event, previous, _, retry_in_s):
-                return event, self.change(previous, retry_in_s)
+            case signals.Announce(event, state, previous, reason, retry_in_s):
+                return event, self.change(state, previous, reason, retry_in_s)
             case signals.AnnounceQr(qr, sequence, ttl_s):
                 return "session.qr", QrData(qr=qr, sequence=sequence, expires_at=now + timedelta(seconds=ttl_s))
             case signals.AnnounceCode(code, phone_number, ttl_s):

@@ -53,9 +53,9 @@ class JetStreamLeaseStore:
         except ValidationError as exc:
             raise Unavailable(f"the lease {self._key} is not one this version can read: {exc}") from exc
 
-    async def release(self, revision: int) -> None:
-        """Give the lease up if it is still at that revision."""
-        await self._leases.delete(self._key, revision)
+    async def release(self, revision: int) -> bool:
+        """Give the lease up if it is still at that revision; False if it is not."""
+        return await self._leases.delete(self._key, revision)
 
     async def raise_epoch(self) -> int:
         """Count the epoch up and return it."""

@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 from actors.browser import footprint, process
-from actors.browser.driver import DriverShare
+from actors.browser.driver import Driver, DriverShare
 from actors.browser.fuse import Fuse
 from actors.browser.keys import SentKeys
-from actors.browser.launching import end_processes, launch
+from actors.browser.launching import Running, end_processes, launch
 from actors.browser.page import WhatsAppPage
 from actors.browser.profile import Profile
 from actors.config import SessionConfig
@@ -72,15 +72,30 @@ class ChromiumBrowser:
         try:
             with self._usable_folder():
                 running = await launch(driver, self._profile, self._config.browser, request.proxy)
+            page = self._page = self._taken_over(running, driver, request, on_fact)
         except BaseException:
             # First the driver, which may still be about to start the browser of a launch that was given up.
             await self._share.give_back()
             await end_processes(self._profile)
             self._profile.release()
             raise
+        try:
+            with self._usable_folder():
+                await page.start()
+        except BaseException:
+            await page.close()
+            raise
+        return page
+
+    def _taken_over(
+        self, running: Running, driver: Driver, request: OpenRequest, on_fact: Callable[[Fact], None]
+    ) -> WhatsAppPage:
+        """Tell of the processes that were launched, and wrap the first page."""
         if request.on_launched:
             request.on_launched(process.tree(running.process[0]))
-        page = self._page = WhatsAppPage(
+        if not running.context.pages:
+            raise BrowserLaunchFailed("the browser ended as soon as it had started")
+        return WhatsAppPage(
             running,
             driver,
             share=self._share,
@@ -90,13 +105,6 @@ class ChromiumBrowser:
             fuse=Fuse(request.fuse_left_s) if request.fuse_left_s else None,
             on_fact=on_fact,
         )
-        try:
-            with self._usable_folder():
-                await page.start()
-        except BaseException:
-            await page.close()
-            raise
-        return page
 
     async def close(self) -> None:
         """Let the driver go, which waits for the next browser; the last page is closed. May be called twice."""

@@ -14,7 +14,7 @@ from typing import Final
 from actors.browser.media_type import HEAD_BYTES, claimed, claimed_by_name, judge
 from actors.browser.profile import Profile
 from actors.config import MediaConfig
-from actors.errors import MediaRejected
+from actors.errors import MediaRejected, Unavailable
 from actors.messages.jobs import Content, MediaContent
 from actors.ports import Prepared
 
@@ -38,16 +38,22 @@ class MediaDesk:
 
         Raises:
             MediaRejected: It could not be fetched, is too large, or is not what it is said to be.
+            Unavailable: The disk does not take it, which the next try may find mended.
         """
         if not isinstance(content, MediaContent):
             return Prepared(content)
         _check_name(content.filename)
-        folder = await asyncio.to_thread(self._profile.new_media_folder)
         try:
-            return await self._prepare(content, folder / "content")
-        except BaseException:
-            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
-            raise
+            folder = await asyncio.to_thread(self._profile.new_media_folder)
+            try:
+                return await self._prepare(content, folder / "content")
+            except BaseException:
+                await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+                raise
+        except OSError as exc:
+            raise Unavailable(
+                f"media cannot be stored on this node ({exc}); check WHATSAPP_SESSION_PATH and its free space"
+            ) from exc
 
     async def discard(self, prepared: Prepared) -> None:
         """Delete the file of prepared content; doing it twice is no error."""
@@ -64,7 +70,7 @@ class MediaDesk:
         }
         mimetype = judge(head, claims)
         kind = _kind(content, mimetype)
-        filename = _with_extension(content.filename or _clean(name) or _DEFAULT_NAME, mimetype)
+        filename = _with_extension(_clean(content.filename or name) or _DEFAULT_NAME, mimetype)
         return Prepared(content.model_copy(update={"media_kind": kind, "data": None}), path, mimetype, filename)
 
     async def _bring(self, content: MediaContent, path: Path) -> tuple[str | None, str]:
@@ -124,7 +130,7 @@ def _kind(content: MediaContent, mimetype: str) -> str:
 
 
 def _check_name(filename: str | None) -> None:
-    if filename is not None and (filename in {".", ".."} or filename != _clean(filename)):
+    if filename is not None and (not _clean(filename) or {"/", "\\"} & set(filename)):
         raise MediaRejected(
             f"filename must be a plain name without path parts, got {filename[:80]!r}",
             {"field": "filename", "reason": "path_parts"},

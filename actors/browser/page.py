@@ -160,7 +160,10 @@ class WhatsAppPage:
         timeout_s = self._browser.launch_timeout_s
         await lifeline.call("open the page", self._goto(page, timeout_s), timeout_s)
         # All processes are there now, and the page needs most of a second yet: nobody waits for this.
-        self._profile.record_owner(self.processes)
+        try:
+            self._profile.record_owner(self.processes)
+        except OSError as exc:
+            raise BrowserLaunchFailed(f"the profile folder cannot be written ({exc}); check its free space") from exc
         await lifeline.call(f"wa-js on {self._browser.web_url}", _happened(self._injected), timeout_s)
         missing = await self._calls.ask("missing", REQUIRED_NAMES, timeout_s=self._browser.call_timeout_s)
         if missing:

@@ -26,13 +26,19 @@ class LoginWatch:
         self._notice: str | None = None
         self._spent = False
         self._ready_since: float | None = None
-        self.reopening = False
-        """Whether a restore was ordered and has not come so far: what a page tells now is of the browser before it."""
+        self.distrust: str | None = None
+        """Why the local profile is to be restored, until one was chosen: a store may be away when the browser opens."""
 
     def chosen(self, item: signals.ProfileChosen) -> None:
         """Note which copy of the profile a browser opens on."""
         self._expected, self._notice = item.expects_login, item.reason
-        self.reopening = False
+        self._spent = self._spent or self.reopening
+        self.distrust = None
+
+    @property
+    def reopening(self) -> bool:
+        """Whether a restore was ordered and has not come so far: what a page tells now is of the browser before it."""
+        return self.distrust is not None
 
     def ready(self, now: float) -> None:
         """Note that the profile holds a login."""
@@ -45,11 +51,11 @@ class LoginWatch:
 
     def refill(self) -> None:
         """Allow a restore again."""
-        self._spent = False
+        self._spent, self.distrust = False, None
 
-    def spend(self) -> None:
-        """Note that the profile is being restored."""
-        self._spent = self.reopening = True
+    def restore(self, reason: str | None) -> None:
+        """Note that the profile is to be restored; that is done once a copy was chosen."""
+        self.distrust = reason or LOGIN_LOST
 
     def vanished(self, fact: Fact, now: float) -> str | None:
         """Return why the profile has to be restored, if a fact says so and it was not restored just before."""
@@ -75,7 +81,7 @@ class LoginWatch:
         return None
 
     def _may_restore(self, now: float) -> bool:
-        return self._expected and (not self._spent or self._was_stable(now))
+        return self._expected and not self.reopening and (not self._spent or self._was_stable(now))
 
     def _was_stable(self, now: float) -> bool:
         return self._ready_since is not None and now - self._ready_since >= self._stable_after_s

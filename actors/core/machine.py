@@ -147,7 +147,7 @@ class Machine:
             self.effects += [
                 signals.Log(f"profile: {chosen.reason}", warning=True),
                 signals.PutStatus(),
-                signals.Announce(event, self._state, chosen.reason),
+                signals.Announce(event, self._state, self._state, chosen.reason),
             ]
 
     def copy_again(self, now: float) -> None:
@@ -228,7 +228,7 @@ class Machine:
         # The status goes first: who hears the event and asks for the status finds it there.
         self.effects.append(signals.PutStatus())
         if state in _EVENT_OF and (state is not State.RECONNECTING or before is State.READY):
-            self.effects.append(signals.Announce(_EVENT_OF[state], before, self.reason))
+            self.effects.append(signals.Announce(_EVENT_OF[state], state, before, self.reason))
 
     def _arm(self, state: State, now: float) -> None:
         """Set the deadline of a state; the one of RECONNECTING belongs to its phase."""
@@ -291,9 +291,9 @@ class Machine:
                 self.recovery.begin_uncounted(Remedy.REOPEN)
                 self._renew_page(now)
             case Effect.OPEN_RESTORED:
-                self.login.spend()
+                self.login.restore(cause.reason)
                 self._timers[Timer.STATE] = now + self._config.starting_timeout_s
-                self.effects.append(signals.OpenBrowser(cause.reason))
+                self.effects.append(signals.OpenBrowser(self.login.distrust))
             case Effect.REFRESH_QR:
                 requests = self.pairing.next_round()
                 if requests is None:
@@ -322,7 +322,7 @@ class Machine:
             self.effects.append(signals.CloseBrowser())
         self.effects += [
             signals.PutStatus(),
-            signals.Announce("session.reconnecting", before, cause.reason, delay_s),
+            signals.Announce("session.reconnecting", self._state, before, cause.reason, delay_s),
         ]
 
     def _renew_page(self, now: float) -> None:
@@ -330,4 +330,4 @@ class Machine:
         if self.recovery.remedy is Remedy.RELOAD:
             self.effects.append(signals.ReloadPage())
         else:
-            self.effects += [signals.CloseBrowser(), signals.OpenBrowser()]
+            self.effects += [signals.CloseBrowser(), signals.OpenBrowser(self.login.distrust)]

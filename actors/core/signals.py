@@ -285,6 +285,7 @@ class Announce:
     """Publish a change of state."""
 
     event: SessionEventName
+    state: State
     previous: State
     reason: str | None
     retry_in_s: float | None = None

@@ -121,8 +121,8 @@ class LeaseStore(Protocol):
         """Return the lease as it is now."""
         ...
 
-    async def release(self, revision: int) -> None:
-        """Give the lease up if it is still at that revision."""
+    async def release(self, revision: int) -> bool:
+        """Give the lease up if it is still at that revision; False if it is not."""
         ...
 
     async def raise_epoch(self) -> int:

@@ -264,7 +264,7 @@ async def test_a_page_that_goes_deaf_or_silent_is_found_by_the_probe(staged: Sta
 async def test_a_driver_that_died_without_a_word_is_found_by_the_probe(staged: Staged) -> None:
     stage = await staged()
     stage.browser.page.lose_browser(silently=True)
-    await stage.clock.advance(35)
+    await stage.clock.advance(41)
     assert stage.state == "ready"
     assert stage.browser.pages[0].calls.count("probe") == 1
 

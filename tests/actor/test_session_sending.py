@@ -234,43 +234,6 @@ async def test_an_unknown_recipient_costs_no_place_in_the_window(staged: Staged)
     assert stage.record(second).status == "sent"
 
 
-async def test_a_recipient_on_which_the_page_fails_ends_its_job_and_not_the_session(staged: Staged) -> None:
-    stage = await staged()
-    stage.browser.refusals["6289999999999@c.us"] = 1_000
-    (odd,) = await stage.submit(to="6289999999999")
-    (next_one,) = await stage.submit()
-    await stage.clock.advance(10)
-    error = stage.record(odd).error
-    assert error is not None
-    assert (stage.record(odd).status, error.code) == ("failed", "send_failed")
-    assert "No LID for user" in error.message
-    assert stage.record(next_one).status == "sent"
-    assert (stage.state, stage.browser.attempts) == ("ready", 1)
-
-
-async def test_an_error_that_passes_costs_a_job_a_few_seconds(staged: Staged) -> None:
-    stage = await staged()
-    stage.browser.refusals["6289999999999@c.us"] = 2
-    (job,) = await stage.submit(to="6289999999999")
-    await stage.clock.advance(5)
-    assert stage.record(job).status == "sent"
-    assert stage.browser.attempts == 1
-
-
-async def test_an_attempt_that_can_not_be_looked_up_is_unconfirmed_and_holds_up_nobody(staged: Staged) -> None:
-    stage = await staged()
-    stage.browser.plan("crash")
-    stage.browser.refusals["6289999999999@c.us"] = 0
-    (odd,) = await stage.submit(to="6289999999999")
-    stage.browser.refusals["6289999999999@c.us"] = 1_000
-    (next_one,) = await stage.submit()
-    await stage.clock.advance(30)
-    assert stage.record(odd).status == "unconfirmed"
-    assert stage.record(next_one).status == "sent"
-    assert stage.whatsapp.accepted == [next_one.message_id]
-    assert stage.state == "ready"
-
-
 async def test_rejected_media_fails_the_job_and_good_media_is_discarded_after(staged: Staged, tmp_path: Any) -> None:
     stage = await staged()
     stage.browser.media_path = tmp_path / "a.png"

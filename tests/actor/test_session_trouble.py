@@ -3,13 +3,14 @@
 import pytest
 
 from actors.core.facts import PageEnded, QrIdle
-from actors.errors import BrowserGone, Unavailable
-from actors.messages.commands import SessionLogout, SessionPause
+from actors.errors import BrowserGone, PageCrashed, Unavailable
+from actors.messages.commands import SessionLogout, SessionPause, SessionStop
 from actors.messages.jobs import JobRecord
-from actors.ports import Ended
+from actors.messages.records import LeaseRecord
+from actors.ports import Ended, Vitals
 from tests.actor.conftest import Staged
 from tests.support.fakes import FakeBrowser, FakePage, FakePorts
-from tests.support.memory import MemoryJobLog, MemoryRecords
+from tests.support.memory import MemoryJobLog, MemoryLease, MemoryRecords
 
 
 async def test_an_outcome_whose_answer_was_lost_is_not_stored_twice(
@@ -177,3 +178,65 @@ async def test_a_bug_anywhere_ends_the_session_as_failed_and_keeps_its_jobs(
     assert stage.browser.open_pages == 0
     assert stage.ports.board.statuses[-1].reason == "internal_error"
     assert any(record.exc_info for record in caplog.records)
+
+
+async def test_a_renewal_on_its_way_does_not_keep_the_lease_from_being_released(
+    staged: Staged, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = await staged()
+    renew = MemoryLease.renew
+
+    async def renew_slowly(lease: MemoryLease, record: LeaseRecord, revision: int) -> int | None:
+        stored = await renew(lease, record, revision)
+        await stage.clock.sleep(0.9)
+        return stored
+
+    monkeypatch.setattr(MemoryLease, "renew", renew_slowly)
+    await stage.clock.advance(2.1)
+    await stage.ask(SessionStop())
+    assert await stage.ended() == Ended("stopped", "stopped")
+    assert stage.ports.lease.held is None
+
+
+async def test_a_probe_in_flight_does_not_disturb_the_reload_that_began_under_it(
+    staged: Staged, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = await staged(probe_every_s=30, probe_timeout_s=60)
+    probed: list[float] = []
+
+    async def end_late(page: FakePage) -> Vitals:
+        probed.append(stage.clock.monotonic())
+        await stage.clock.sleep(10)
+        raise PageCrashed("the page was replaced")
+
+    monkeypatch.setattr(FakePage, "probe", end_late)
+    stage.browser.close_takes_s = 12
+    await stage.clock.advance(34)
+    assert len(probed) == 1
+    stage.browser.page.tell(PageEnded("crashed"))
+    await stage.clock.advance(20)
+    assert (stage.state, stage.browser.attempts, stage.browser.page.calls.count("reload")) == ("ready", 1, 1)
+    assert stage.ports.events.names().count("session.reconnecting") == 1
+
+
+async def test_the_last_activity_is_told_now_and_then_and_outlives_its_owner(staged: Staged) -> None:
+    ports = FakePorts()
+    stage = await staged(ports)
+    assert ports.board.statuses[-1].last_activity is None
+    await stage.submit()
+    first = stage.clock.now()
+    assert ports.board.statuses[-1].last_activity == first
+    await stage.clock.advance(5)
+    written = len(ports.board.statuses)
+    await stage.submit()
+    assert len(ports.board.statuses) == written
+    await stage.clock.advance(6)
+    await stage.submit()
+    last = stage.clock.now()
+    assert ports.board.statuses[-1].last_activity == last
+    await stage.close()
+    ports.lease.held = None
+    await stage.clock.advance(60)
+    following = await staged(ports)
+    assert following.actor.status().last_activity == last
+    assert ports.board.statuses[-1].last_activity == last

@@ -70,9 +70,11 @@ class Board:
         self._lease_until = time.monotonic() + LEASE.ttl_s
         return self._lease.revision
 
-    def release(self, revision: int) -> None:
-        if self._lease and self._lease.revision == revision:
-            self._lease = None
+    def release(self, revision: int) -> bool:
+        if self._lease is None or self._lease.revision != revision:
+            return False
+        self._lease = None
+        return True
 
 
 class BoardClient:
@@ -116,8 +118,9 @@ class BoardClient:
         found: Revised[LeaseRecord] | None = await self.read_all("lease")
         return found
 
-    async def release(self, revision: int) -> None:
-        await self._board.release.remote(revision)
+    async def release(self, revision: int) -> bool:
+        released: bool = await self._board.release.remote(revision)
+        return released
 
     async def raise_epoch(self) -> int:
         raise AssertionError("the supervisor needs no epoch")

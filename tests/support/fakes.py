@@ -20,7 +20,6 @@ from actors.errors import (
     BrowserLaunchFailed,
     MediaRejected,
     PageCrashed,
-    PageRefused,
     PageUnresponsive,
     RecipientNotFound,
     SendFailed,
@@ -198,7 +197,7 @@ class FakePage:
 
     async def resolve(self, address: str) -> Chat:
         await self._answer("resolve")
-        self._browser.refuse(address)
+        self.whatsapp.fail_on(address)
         if self._browser.peek_send() == "no_recipient":
             self._browser.next_send()
             raise RecipientNotFound(f"{address} is not on WhatsApp", {"to": address})
@@ -263,7 +262,7 @@ class FakePage:
 
     async def lookup(self, full_key: str, bare_id: str, address: str) -> Found | None:
         await self._answer("lookup")
-        self._browser.refuse(address)
+        self.whatsapp.fail_on(address)
         ack = self.whatsapp.stored.get(full_key)
         return None if ack is None else Found(full_key, ack)
 
@@ -318,8 +317,6 @@ class FakeBrowser:
         self.leftovers = False
         """Whether something of a former owner still runs, and can't be ended."""
         self.inherited: list[LeaseRecord] = []
-        self.refusals: dict[str, int] = {}
-        """How often the page answers a question about an address with an error."""
 
     def plan(self, *sends: SendAct) -> None:
         """Say what the next sends do."""
@@ -340,12 +337,6 @@ class FakeBrowser:
 
     def next_send(self) -> SendAct:
         return self.sends.popleft() if self.sends else "ok"
-
-    def refuse(self, address: str) -> None:
-        """Answer with an error where that is planned for an address."""
-        if self.refusals.get(address, 0) > 0:
-            self.refusals[address] -= 1
-            raise PageRefused("resolve: error: No LID for user", {"connected": True})
 
     def next_reload(self) -> OpenAct:
         return self.reloads.popleft() if self.reloads else "ready"

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from actors.errors import PageRefused
+
 
 @dataclass
 class FakeWhatsApp:
@@ -23,6 +25,14 @@ class FakeWhatsApp:
     accepted_at: list[float] = field(default_factory=list)
     """When, for each of ``accepted``, by the server's own time."""
     time: Callable[[], float] = lambda: 0.0
+    refusals: dict[str, int] = field(default_factory=dict)
+    """How many questions about an address its page answers with an error."""
+
+    def fail_on(self, address: str) -> None:
+        """Raise what a page raises that answers a question with an error, where that is planned."""
+        if self.refusals.get(address, 0) > 0:
+            self.refusals[address] -= 1
+            raise PageRefused("resolve: error: No LID for user", {"connected": True})
 
     def accept(self, full_key: str) -> None:
         self.accepted.append(full_key.split("_")[2])

@@ -202,10 +202,12 @@ class MemoryLease(Store):
         self.reach("read")
         return self.held
 
-    async def release(self, revision: int) -> None:
+    async def release(self, revision: int) -> bool:
         self.reach("release")
-        if self.held and self.held.revision == revision:
-            self.held = None
+        if self.held is None or self.held.revision != revision:
+            return False
+        self.held = None
+        return True
 
     async def raise_epoch(self) -> int:
         self.reach("raise_epoch")

@@ -17,7 +17,7 @@ from actors.browser.fetching import is_public
 from actors.browser.media import MediaDesk
 from actors.browser.profile import Profile
 from actors.config import MediaConfig
-from actors.errors import MediaRejected
+from actors.errors import MediaRejected, Unavailable
 from actors.messages.ids import SessionKey
 from actors.messages.jobs import LocationContent, MediaContent, TextContent
 
@@ -206,3 +206,19 @@ async def test_texts_and_locations_pass_untouched(profile: Profile) -> None:
     for content in (TextContent(message="x"), LocationContent(latitude=1, longitude=2)):
         assert (await desk(profile).prepare(content)).content is content
     assert not profile.media_folder.exists()
+
+
+@pytest.mark.parametrize("name", ["ж" * 150 + ".png", "a\u00a0b.png", " a\u200b.png"])
+async def test_a_name_that_is_long_or_odd_is_made_a_plain_one(profile: Profile, name: str) -> None:
+    prepared = await desk(profile).prepare(MediaContent(data=base64.b64encode(PNG).decode(), filename=name))
+    assert prepared.filename is not None
+    assert prepared.filename.isprintable()
+    assert prepared.filename.endswith(".png")
+    assert len(prepared.filename.encode()) <= 200
+
+
+async def test_a_disk_that_takes_no_file_lets_the_job_wait(profile: Profile) -> None:
+    profile.folder.mkdir(parents=True, exist_ok=True)
+    profile.media_folder.write_text("a file in its place")
+    with pytest.raises(Unavailable, match="free space"):
+        await desk(profile).prepare(MediaContent(data=base64.b64encode(PNG).decode()))

@@ -32,6 +32,16 @@ def test_a_login_that_is_lost_again_soon_after_its_restore_ends_the_session_but_
     assert talk.state is State.STARTING
 
 
+def test_a_store_that_is_away_when_the_restore_begins_is_asked_again_by_the_next_attempt() -> None:
+    talk = Talk(*READY, BrowserEnded("gone"), QrShown("a", 1, 20), signals.OpenFailed("unavailable"))
+    assert talk.state is State.RECONNECTING
+    opened = [effect for effect in talk.until(talk.now + 5) if isinstance(effect, signals.OpenBrowser)]
+    assert opened == [signals.OpenBrowser("login_lost")]
+    talk.say(signals.ProfileChosen(expects_login=True, reason="profile_restored"), signals.OpenFailed("unavailable"))
+    opened = [effect for effect in talk.until(talk.now + 10) if isinstance(effect, signals.OpenBrowser)]
+    assert opened == [signals.OpenBrowser()]
+
+
 def test_a_qr_where_no_login_was_is_a_pairing() -> None:
     talk = Talk(signals.Start(), signals.ProfileChosen(expects_login=False, reason="profile_lost"), QrShown("a", 1, 20))
     assert (talk.state, talk.core.reason) == (State.PAIRING, "profile_lost")
@@ -39,12 +49,16 @@ def test_a_qr_where_no_login_was_is_a_pairing() -> None:
 
 def test_a_restored_profile_shows_in_event_and_status_and_not_in_the_next_life_of_the_browser() -> None:
     talk = Talk(signals.Start(), signals.ProfileChosen(expects_login=True, reason="profile_restored"))
-    assert talk.wants(signals.Announce)[-1] == signals.Announce("session.starting", State.STARTING, "profile_restored")
+    assert talk.wants(signals.Announce)[-1] == signals.Announce(
+        "session.starting", State.STARTING, State.STARTING, "profile_restored"
+    )
     talk.say(Linked(WID, None), Synced(WID, None))
-    assert talk.wants(signals.Announce)[-1] == signals.Announce("session.ready", State.SYNCING, "profile_restored")
+    assert talk.wants(signals.Announce)[-1] == signals.Announce(
+        "session.ready", State.READY, State.SYNCING, "profile_restored"
+    )
     talk.say(BrowserEnded("gone"), signals.ProfileChosen(expects_login=True, reason="profile_restored"))
     assert talk.wants(signals.Announce)[-1] == signals.Announce(
-        "session.reconnecting", State.RECONNECTING, "profile_restored"
+        "session.reconnecting", State.RECONNECTING, State.RECONNECTING, "profile_restored"
     )
     talk.say(signals.ProfileChosen(expects_login=True, reason=None), Synced(WID, None))
     assert talk.core.reason is None

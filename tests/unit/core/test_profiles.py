@@ -75,7 +75,9 @@ def test_a_damaged_storage_is_told_from_a_lost_login_and_a_logout_from_both() ->
     assert watch.vanished(Unlinked("0"), 0) == "profile_damaged"
     assert watch.vanished(Unlinked("device_removed"), 0) is None
     watch.left_ready(1_000)
-    watch.spend()
+    watch.restore("profile_damaged")
+    assert watch.vanished(Unlinked("0"), 0) is None
+    watch.chosen(ProfileChosen(expects_login=True, reason="profile_restored"))
     assert watch.vanished(Unlinked("0"), 0) is None
 
 

@@ -37,7 +37,7 @@ def test_start_opens_the_browser_and_reads_every_lane() -> None:
     talk = Talk()
     effects = talk.core.handle(signals.Start(), 100)
     assert signals.OpenBrowser() in effects
-    assert signals.Announce("session.starting", State.STOPPED, None) in effects
+    assert signals.Announce("session.starting", State.STARTING, State.STOPPED, None) in effects
     assert [effect.read.lane for effect in effects if isinstance(effect, signals.ReadJobs)] == [
         "direct", "high", "normal", "bulk",
     ]  # fmt: skip
@@ -149,8 +149,8 @@ def test_a_link_code_is_renewed_when_it_runs_out() -> None:
 def test_attempts_are_announced_made_and_end() -> None:
     talk = Talk(*READY)
     talk.say(BrowserEnded("gone"))
-    assert signals.Announce("session.disconnected", State.READY, "gone") in talk.effects
-    assert signals.Announce("session.reconnecting", State.READY, "gone", 1.0) in talk.effects
+    assert signals.Announce("session.disconnected", State.RECONNECTING, State.READY, "gone") in talk.effects
+    assert signals.Announce("session.reconnecting", State.RECONNECTING, State.READY, "gone", 1.0) in talk.effects
     assert signals.CloseBrowser() in talk.effects
     lines: list[str] = []
     for delay in (1, 2, 4, 8, 16):
