@@ -4,7 +4,7 @@
 emits the transition. What the table asks for becomes effects for the shell, collected in ``effects``. Pure.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum, auto
 from random import Random
 from typing import Final
@@ -114,10 +114,18 @@ class Machine:
         """
         step = lifecycle.step(self._state, cause.input)
         before = self._state
+        if before is State.DRAINING and step.state is State.STOPPED:
+            cause = self._as_ordered(cause)
         if step.state is not before:
             self._enter(step.state, cause, now)
         for effect in step.effects:
             self._carry(effect, before, cause, now)
+
+    def _as_ordered(self, cause: Cause) -> Cause:
+        """Keep why a drain was begun, however it ends: the order for it decides whether the session comes back."""
+        if cause.reason != self.reason:
+            self.effects.append(signals.Log(f"drain cut short: {cause.reason or cause.input}", warning=True))
+        return replace(cause, reason=self.reason)
 
     def apply_if_allowed(self, cause: Cause, now: float) -> None:
         """Apply an input that comes too late in some states: what it tells of is over there."""

@@ -86,7 +86,7 @@ async def test_a_drain_does_not_wait_for_ever(staged: Staged) -> None:
     await stage.submit()
     await stage.ask(SessionStop())
     await stage.clock.advance(20)
-    assert await stage.ended() == Ended("stopped", "drain_timeout")
+    assert await stage.ended() == Ended("stopped", "stopped")
     assert stage.ports.events.names()[-1] == "session.stopped"
 
 

@@ -250,7 +250,17 @@ def test_a_drain_has_a_deadline() -> None:
     talk.give(held(1))
     talk.say(signals.Stop("stopped"))
     talk.until(talk.now + 20)
-    assert (talk.state, talk.core.reason) == (State.STOPPED, "drain_timeout")
+    assert (talk.state, talk.core.reason) == (State.STOPPED, "stopped")
+    assert signals.Log("drain cut short: drain_timeout", warning=True) in talk.effects
+
+
+@pytest.mark.parametrize("reason", ["drained", "stopped"])
+def test_a_drain_that_is_cut_short_ends_for_the_reason_it_was_begun(reason: str) -> None:
+    talk = Talk(*READY)
+    talk.give(held(1))
+    talk.say(signals.Stop(reason), BrowserEnded("its process ended"))
+    assert (talk.state, talk.core.reason) == (State.STOPPED, reason)
+    assert signals.Log("drain cut short: its process ended", warning=True) in talk.effects
 
 
 def test_logout_ends_the_login_its_profile_and_its_queue() -> None:
