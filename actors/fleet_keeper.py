@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 
 from actors.config import LeaseConfig, SessionConfig
 from actors.core.deaths import DeathRegister
-from actors.core.fleet import FleetCore
+from actors.core.fleet import COMES_BACK, FleetCore
 from actors.core.fleet_actions import (
     WITH_ACTOR,
     Action,
@@ -93,6 +93,10 @@ class FleetKeeper:
         self._list_at = clock.monotonic()
         self._nodes = 1
         self._slots_requested = -1
+        self._telling: set[SessionKey] = set()
+        """Sessions whose failure is being told."""
+        self._shut_down: set[SessionKey] = set()
+        """Sessions that were asked to end with the fleet, and had nothing else to say at their end."""
         self._leaving: dict[SessionKey, SessionHandle] = {}
         """Actors on nodes that are being drained."""
         self.handles: dict[SessionKey, SessionHandle] = {}
@@ -143,12 +147,11 @@ class FleetKeeper:
     async def drain(self, within_s: float) -> None:
         """End all sessions in order, kill those that don't, and note that it was nobody's wish."""
         desired = await self._desired()
-        ended: set[SessionKey] = set()
         try:
-            await within(self._clock, within_s, self._end_all(ended))
+            await within(self._clock, within_s, self._end_all())
         except TimeoutError:
             await asyncio.gather(*(self._kill(key) for key in list(self.handles)))
-        for key in ended:
+        for key in self._shut_down:
             if key in desired and desired[key].target == "running":
                 await self._desk.announce(key, State.STOPPED, "shutdown")
 
@@ -207,11 +210,11 @@ class FleetKeeper:
             _log.exception("[Session:%s] the supervisor's work on it failed", key or "*")
         return otherwise
 
-    async def _end_all(self, ended: set[SessionKey]) -> None:
+    async def _end_all(self) -> None:
         while phases := {key: phase for key, phase in self._core.phases().items() if phase in WITH_ACTOR}:
             self.nudge.clear()
             for key in (key for key, phase in phases.items() if phase is Phase.LIVING):
-                ended.add(key)
+                self._shut_down.add(key)
                 self._core.ending(key, Wish.STOP, 0, self._clock.monotonic())
                 self._do(key, self._end(key, Wish.STOP))
             await self.nudge.wait()
@@ -261,6 +264,8 @@ class FleetKeeper:
         now = self._clock.monotonic()
         if isinstance(fate, Ended):
             _log.info("[Session:%s] ended: %s (%s)", key, fate.state, fate.reason)
+            if fate.reason not in COMES_BACK:
+                self._shut_down.discard(key)
             self._carry_out(self._core.ended(key, fate.state, fate.reason, now))
         else:
             _log.error("[Session:%s] its actor died: %s", key, fate.reason)
@@ -304,7 +309,12 @@ class FleetKeeper:
 
     async def _announce(self, action: Announce) -> None:
         if action.state is State.FAILED:
-            await self._announce_failure(action)
+            if action.key not in self._telling:
+                self._telling.add(action.key)
+                try:
+                    await self._announce_failure(action)
+                finally:
+                    self._telling.discard(action.key)
         elif self._may_act():
             await self._desk.announce(action.key, action.state, action.reason)
 

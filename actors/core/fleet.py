@@ -6,10 +6,13 @@ Every session that is wanted or lives is in one ``Phase``. The shell reports fac
 answered a heartbeat or did not) and asks ``reconcile`` what to do; it carries the actions out and reports again.
 Nothing starts twice: a session leaves ``PENDING`` with the ``Start`` that is handed out, and comes back only by a fact.
 
-- An actor that *ended* said so itself: it stays ended until a person raises ``revision_of_start``.
+- An actor that *ended* said so itself: it stays ended until a person raises ``revision_of_start``. How it ended is told
+  again here as long as no status says so.
 - An actor that *died*, or ended for a reason in ``COMES_BACK``, is started again with backoff until its own budget is
   spent: then it has failed. The fleet's budget is a brake, not a verdict (``actors.core.starts``), since a lost node or
   an outage of NATS ends many sessions that are all healthy.
+- A logout is carried through: it is tried again until an actor has ended logged out, and a start that is ordered
+  meanwhile comes after it.
 - A session on a node that is being drained is asked to end and starts on another one at once: nothing went wrong, so
   it costs no budget and no delay.
 - Orders of people go first, then the recently active.
@@ -41,6 +44,8 @@ COMES_BACK: Final = frozenset({
 """Reasons of an end that nobody wished for, where the session is desired to run: a person's stop is in ``desired``."""
 _NO_FAULT: Final = frozenset({"lease_lost", "lease_held", "unavailable"})
 """Those among them that tell of NATS, not of the session: they take seconds each and spend no budget."""
+_TELL_AGAIN_S: Final = 5.0
+"""How long a last status may take until it is seen here; then it is written in the place of who should have."""
 _WISH_OF: Final = {"running": Wish.RUN, "stopped": Wish.STOP, "logged_out": Wish.LOG_OUT}
 _NEVER: Final = float("inf")
 
@@ -67,6 +72,10 @@ class _Watched:
     beating: bool = False
     missed: int = 0
     kill_at: float = _NEVER
+    last: tuple[State, str | None] = (State.STOPPED, None)
+    """How it ended, and why."""
+    tell_at: float = 0.0
+    """When that is told again, if no status says so by then."""
 
     @property
     def has_actor(self) -> bool:
@@ -77,6 +86,10 @@ class _Watched:
 
     def end(self, wish: Wish, revision: int, kill_at: float) -> None:
         self.phase, self.wish, self.revision, self.kill_at = Phase.ENDING, wish, revision, kill_at
+
+    def is_over(self, state: State, reason: str | None, now: float) -> None:
+        self.phase, self.wish = Phase.ENDED, Wish.RUN
+        self.last, self.tell_at = (state, reason), now + _TELL_AGAIN_S
 
     def begin_again(self, now: float) -> None:
         """Forget all that went wrong: a person wants it."""
@@ -171,6 +184,7 @@ class FleetCore:
         """Note that an actor of an earlier supervisor was found, in this state if it answered."""
         watched = self._watched[key]
         watched.phase, watched.wish, watched.next_beat = Phase.LIVING, Wish.RUN, now
+        watched.missed, watched.beating = 0, False
         watched.revision = desired.revision_of_start if desired else -1
         if state == State.DRAINING:
             # The earlier supervisor asked it to end; a start that is desired now came after that.
@@ -212,13 +226,14 @@ class FleetCore:
     def ended(self, key: SessionKey, state: str, reason: str | None, now: float) -> Sequence[Action]:
         """Note that a session ended and said how."""
         watched = self._watched[key]
-        if reason in COMES_BACK and watched.wish is Wish.RUN:
+        half_done = watched.wish is Wish.LOG_OUT and (reason in COMES_BACK or state != State.LOGGED_OUT)
+        if half_done or (reason in COMES_BACK and watched.wish is Wish.RUN):
             return self.died(key, reason or state, now)
         if reason in COMES_BACK and watched.wish is Wish.MOVE:
             watched.phase, watched.wish, watched.due = Phase.PENDING, Wish.RUN, now
             watched.restarting = watched.braked = False
             return (Announce(key, State.RECONNECTING, "node_drained"),)
-        watched.phase = Phase.ENDED
+        watched.is_over(State(state), reason, now)
         return ()
 
     def died(self, key: SessionKey, reason: str, now: float) -> Sequence[Action]:
@@ -227,12 +242,12 @@ class FleetCore:
         if watched.phase is Phase.CREATING and watched.braked:
             self._gate.restarted(now)
         if watched.wish is Wish.STOP:
-            watched.phase = Phase.ENDED
-            return (Announce(key, State.STOPPED, None),)
+            watched.is_over(State.STOPPED, None, now)
+            return (Announce(key, *watched.last),)
         watched.braked = reason not in _NO_FAULT
-        if watched.braked and not watched.budget.try_restart(now):
-            watched.phase = Phase.ENDED
-            return (Announce(key, State.FAILED, "restart_intensity"),)
+        if watched.braked and not watched.budget.try_restart(now) and watched.wish is not Wish.LOG_OUT:
+            watched.is_over(State.FAILED, "restart_intensity", now)
+            return (Announce(key, *watched.last),)
         watched.phase, watched.restarting = Phase.PENDING, True
         # The first time at once: most deaths have nothing to do with what comes next.
         waits = watched.budget.spent(now) - 1 if watched.braked else 1
@@ -308,9 +323,10 @@ class FleetCore:
                 this.actions.append(End(key, wish))
         if desired.target == "stopped":
             if watched.phase is Phase.PENDING:
-                watched.phase, watched.revision = Phase.ENDED, desired.revision_of_start
+                watched.revision = desired.revision_of_start
+                watched.is_over(State.STOPPED, None, this.now)
                 if not this.is_final(key):
-                    this.actions.append(Announce(key, State.STOPPED, None))
+                    this.actions.append(Announce(key, *watched.last))
             return
         if watched.phase in {Phase.CREATING, Phase.LIVING} and watched.wish == _WISH_OF[desired.target]:
             # This life is the answer to every order until now.
@@ -321,10 +337,13 @@ class FleetCore:
             self._queue(key, desired, watched, this)
 
     def _queue(self, key: SessionKey, desired: DesiredSession, watched: _Watched, this: _Round) -> None:
+        if desired.target == "logged_out":
+            watched.wish = Wish.LOG_OUT
         # A logout is never given up: the profile has to go into quarantine, however late.
-        if desired.target == "running" and self._gate.gives_up(watched.due, this.now):
-            watched.phase, watched.revision = Phase.ENDED, desired.revision_of_start
-            this.actions.append(Announce(key, State.FAILED, "no_capacity"))
+        if watched.wish is not Wish.LOG_OUT and self._gate.gives_up(watched.due, this.now):
+            watched.revision = desired.revision_of_start
+            watched.is_over(State.FAILED, "no_capacity", this.now)
+            this.actions.append(Announce(key, *watched.last))
         elif watched.due <= this.now:
             this.due.append((key, desired))
         else:
@@ -347,7 +366,7 @@ class FleetCore:
             this.actions.append(End(key, Wish.MOVE))
 
     def _look_after(self, key: SessionKey, watched: _Watched, this: _Round) -> None:
-        """Listen to the heart, and kill what does not answer or does not end."""
+        """Listen to the heart, kill what does not answer or does not end, and see that an end is told."""
         alive = watched.phase in {Phase.LIVING, Phase.ENDING}
         silent = alive and watched.missed >= self._config.max_missed_heartbeats
         late = watched.phase in {Phase.ENDING, Phase.KILLING} and this.now >= watched.kill_at
@@ -364,18 +383,27 @@ class FleetCore:
             this.wake_at(watched.next_beat)
         if watched.phase in {Phase.ENDING, Phase.KILLING}:
             this.wake_at(watched.kill_at)
+        if watched.phase is Phase.ENDED and not this.is_final(key):
+            if this.now >= watched.tell_at:
+                watched.tell_at = this.now + _TELL_AGAIN_S
+                this.actions.append(Announce(key, *watched.last))
+            this.wake_at(watched.tell_at)
 
     def _start_due(self, this: _Round, nodes: int) -> None:
         """Hand out starts: orders of people first, then the recently active."""
         this.due.sort(key=lambda due: self._precedence(due[0], this))
         starting = sum(1 for watched in self._watched.values() if watched.holds_slot(this.now))
         restarting = sum(1 for watched in self._watched.values() if watched.phase is Phase.CREATING and watched.braked)
-        for key, desired in this.due:
-            watched = self._watched[key]
+        for key, wanted in this.due:
+            watched, desired = self._watched[key], wanted
             if not self._gate.admits(
                 starting=starting, restarting=restarting, nodes=nodes, is_restart=watched.braked, now=this.now
             ):
                 continue
+            if watched.wish is Wish.LOG_OUT and desired.target == "running":
+                # Ordered since, so after this: else the login that was to end would open, and send what was queued.
+                earlier = {"target": "logged_out", "revision_of_start": desired.revision_of_start - 1}
+                desired = desired.model_copy(update=earlier)
             watched.phase, watched.slot_until, watched.ordered = Phase.CREATING, _NEVER, False
             watched.wish = _WISH_OF[desired.target]
             watched.revision = desired.revision_of_start

@@ -120,6 +120,35 @@ async def test_a_failure_that_is_over_before_it_could_be_told_is_not_told(stage:
     assert failures(stage) == []
 
 
+async def test_an_end_that_its_actor_could_not_tell_is_told_until_it_is_heard(stage: Stage) -> None:
+    await stage.order("s1", SessionStart())
+    session = stage.host.session("s1")
+    before = session.status()
+    await stage.order("s1", SessionStop())
+    stage.registry.statuses[session.spec.key] = before
+    stage.registry.fail_next.append("put_status")
+    await stage.clock.advance(8)
+    assert stage.status("s1").state == "ready"
+    await stage.clock.advance(5)
+    assert (stage.status("s1").state, stage.status("s1").reason) == ("stopped", "stopped")
+
+
+async def test_a_failure_that_its_actor_could_not_tell_is_told_once(stage: Stage) -> None:
+    await stage.order("s1", SessionStart())
+    session = stage.host.session("s1")
+    before = session.status()
+    stage.factory.events.down = True
+    session.end("failed", "reconnect_exhausted")
+    stage.registry.statuses[session.spec.key] = before
+    await stage.clock.advance(8)
+    stage.registry.statuses[session.spec.key] = before
+    await stage.clock.advance(8)
+    stage.factory.events.down = False
+    await stage.clock.advance(5)
+    assert failures(stage) == [("s1", "reconnect_exhausted")]
+    assert stage.status("s1").state == "failed"
+
+
 async def test_without_room_a_session_fails_after_a_minute() -> None:
     stage = await Stage(slots=1).supervise()
     await stage.order("s1", SessionStart())
@@ -324,3 +353,17 @@ async def test_a_drained_fleet_has_ended_and_comes_back_with_the_next_supervisor
     assert stage.status("s2").reason == "stopped"
     await stage.supervise()
     assert [stage.host.count(each) for each in ("s1", "s2", "s3")] == [2, 1, 2]
+
+
+async def test_what_a_session_said_of_its_account_is_not_painted_over_by_a_shutdown(stage: Stage) -> None:
+    await stage.order("s1", SessionStart())
+    session = stage.host.session("s1")
+    session.stubborn = True
+    stopping = asyncio.create_task(stage.supervisor.stop(drain=True))
+    await stage.clock.advance(1)
+    session.end("blocked", "banned")
+    await stage.clock.advance(1)
+    await stopping
+    assert (stage.status("s1").state, stage.status("s1").reason) == ("blocked", "banned")
+    await stage.supervise()
+    assert stage.host.count("s1") == 1

@@ -78,6 +78,7 @@ def test_an_ended_session_stays_ended_until_a_person_starts_it(state: str) -> No
     fleet = Fleet(wants(S1))
     fleet.bring_up(S1, 0)
     assert fleet.core.ended(S1, state, "why", 5) == ()
+    fleet.statuses = {S1: status(S1, State(state), reason="why")}
     assert fleet.step(100) == []
     assert fleet.core.needs_order(S1)
     fleet.want(wants(S1, revision=2))
@@ -126,7 +127,7 @@ def test_beyond_its_budget_a_session_has_failed_until_a_person_starts_it() -> No
     fleet.core.died(S1, "actor_died", 1)
     fleet.bring_up(S1, 5)
     assert fleet.core.died(S1, "actor_died", 6) == (Announce(S1, State.FAILED, "restart_intensity"),)
-    assert fleet.step(1000) == []
+    assert fleet.starts(1000) == []
     fleet.core.ordered(S1, 1001)
     fleet.want(wants(S1, revision=2))
     fleet.bring_up(S1, 1001)
@@ -185,6 +186,31 @@ def test_a_session_that_cannot_be_created_is_tried_again() -> None:
     assert fleet.starts(0) == [S1]
     assert fleet.core.died(S1, "start_failed", 1) == (Announce(S1, State.RECONNECTING, "start_failed"),)
     assert fleet.starts(3) == [S1]
+
+
+@pytest.mark.parametrize("state", ["stopped", "failed", "blocked", "logged_out"])
+def test_an_end_that_no_status_tells_of_is_told_until_one_does(state: str) -> None:
+    fleet = Fleet(wants(S1))
+    fleet.bring_up(S1, 0)
+    fleet.statuses = {S1: status(S1, State.READY)}
+    fleet.core.ended(S1, state, "why", 5)
+    assert fleet.step(9.9) == [], "the actor's own last word may still be on its way"
+    assert fleet.core.next_deadline == 10
+    for now in (10, 15, 20):
+        assert fleet.step(now) == [Announce(S1, State(state), "why")]
+        assert fleet.step(now + 4.9) == []
+    fleet.statuses = {S1: status(S1, State(state), reason="why")}
+    assert fleet.step(30) == []
+
+
+def test_a_stop_is_told_also_where_its_actor_had_lost_the_lease() -> None:
+    fleet = Fleet(wants(S1))
+    fleet.bring_up(S1, 0)
+    fleet.statuses = {S1: status(S1, State.DRAINING)}
+    fleet.want(wants(S1, "stopped"))
+    fleet.step(1)
+    fleet.core.ended(S1, "stopped", "lease_lost", 2)
+    assert fleet.step(7) == [Announce(S1, State.STOPPED, "lease_lost")]
 
 
 # --- heartbeats ---------------------------------------------------------------------------------------------------

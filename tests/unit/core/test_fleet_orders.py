@@ -29,7 +29,7 @@ def test_a_session_that_does_not_end_in_time_is_killed_and_is_stopped_then() -> 
     assert of(Kill, fleet.step(30.9)) == []
     assert of(Kill, fleet.step(31)) == [Kill(S1)]
     assert fleet.core.died(S1, "actor_died", 32) == (Announce(S1, State.STOPPED, None),)
-    assert fleet.step(100) == []
+    assert fleet.starts(100) == []
 
 
 def test_a_session_stopped_before_it_started_never_starts() -> None:
@@ -118,6 +118,60 @@ def test_a_logout_that_dies_is_tried_again() -> None:
     assert fleet.starts(4) == [S1]
 
 
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [
+        ("stopped", "lease_lost"),
+        ("stopped", "unavailable"),
+        ("failed", "lease_held"),
+        ("failed", "internal_error"),
+        ("failed", "reconnect_exhausted"),
+        ("logged_out", "lease_lost"),
+    ],
+)
+def test_a_logout_that_did_not_come_to_its_end_is_tried_again(state: str, reason: str) -> None:
+    fleet = Fleet(wants(S1))
+    fleet.bring_up(S1, 0)
+    fleet.want(wants(S1, "logged_out", revision=2))
+    fleet.step(1)
+    assert fleet.core.ended(S1, state, reason, 2) == (Announce(S1, State.RECONNECTING, reason),)
+    assert fleet.step(4) == [Start(S1, wants(S1, "logged_out", revision=2))]
+    fleet.core.started(S1, 5)
+    fleet.core.ended(S1, "logged_out", "logout", 6)
+    assert fleet.starts(7) == []
+
+
+def test_a_logout_is_not_given_up_however_often_it_dies() -> None:
+    fleet = Fleet(wants(S1, "logged_out"), session_max_restarts=1)
+    for now in range(0, 100, 10):
+        assert fleet.starts(now) == [S1]
+        assert fleet.core.died(S1, "actor_died", now) == (Announce(S1, State.RECONNECTING, "actor_died"),)
+
+
+def test_a_start_ordered_before_a_logout_came_to_its_end_is_carried_out_after_it() -> None:
+    fleet = Fleet(wants(S1))
+    fleet.bring_up(S1, 0)
+    fleet.want(wants(S1, "logged_out", revision=2))
+    fleet.step(1)
+    fleet.core.ordered(S1, 2)
+    fleet.want(wants(S1, revision=3))
+    fleet.core.died(S1, "actor_died", 3)
+    assert fleet.step(5) == [Start(S1, wants(S1, "logged_out", revision=2))]
+    fleet.core.started(S1, 6)
+    assert of(End, fleet.step(6)) == []
+    fleet.core.ended(S1, "logged_out", "logout", 7)
+    assert fleet.step(7) == [Start(S1, wants(S1, revision=3))]
+
+
+def test_a_logout_that_waits_for_its_actor_goes_before_a_start_too() -> None:
+    fleet = Fleet(wants(S1, "logged_out", revision=2), no_capacity_after_s=60)
+    assert fleet.starts(0) == [S1]
+    fleet.core.no_slot(S1, 1)
+    fleet.core.ordered(S1, 2)
+    fleet.want(wants(S1, revision=3))
+    assert fleet.step(100) == [Start(S1, wants(S1, "logged_out", revision=2))]
+
+
 def test_an_actor_that_nobody_wants_is_ended_and_forgotten() -> None:
     fleet = Fleet()
     assert fleet.step(0, living=(S1,)) == [Adopt(S1)]
@@ -159,7 +213,7 @@ def test_a_session_without_a_slot_fails_in_the_end() -> None:
     assert fleet.starts(60.9) == [S1]
     fleet.core.no_slot(S1, 60.9)
     assert fleet.step(61) == [Announce(S1, State.FAILED, "no_capacity")]
-    assert fleet.step(100) == []
+    assert fleet.starts(100) == []
     fleet.want(wants(S1, revision=2))
     assert fleet.starts(101) == [S1]
 
@@ -190,6 +244,19 @@ def test_living_actors_are_adopted_and_never_started_again() -> None:
     assert fleet.step(1, living=(S1,)) == []
     fleet.core.adopted(S1, wants(S1), "ready", 2)
     assert fleet.step(2, living=(S1,)) == [Beat(S1)]
+
+
+def test_an_adopted_actor_is_listened_to_whatever_became_of_the_one_before() -> None:
+    fleet = Fleet(wants(S1), max_missed_heartbeats=2)
+    fleet.bring_up(S1, 0)
+    fleet.core.beat(S1, None, 1)
+    assert fleet.step(5) == [Beat(S1)]
+    fleet.core.ended(S1, "failed", "reconnect_exhausted", 6)
+    assert fleet.step(7, living=(S1,)) == [Adopt(S1)]
+    fleet.core.adopted(S1, wants(S1), "ready", 8)
+    assert fleet.step(8) == [Beat(S1)]
+    fleet.core.beat(S1, None, 9)
+    assert of(Kill, fleet.step(9)) == []
 
 
 def test_an_actor_adopted_while_draining_is_ending() -> None:
