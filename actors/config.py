@@ -186,3 +186,24 @@ class QueueConfig(Message):
     record_ttl_s: float = Field(default=3 * 86_400.0, gt=0)
     inbox_ack_wait_s: float = Field(default=10.0, ge=1)
     """After it a command of the inbox, whose gateway was lost, is handed to another one."""
+
+
+class StoreConfig(Message):
+    """Room of the streams and buckets on the NATS server. What is larger there already stays as it is."""
+
+    replicas: int = Field(default=1, ge=1, le=5)
+    """Of each stream; more than one needs a NATS cluster."""
+    jobs_max_bytes: int = Field(default=4 * 2**30, ge=2**20)
+    """Waiting jobs; past it sends are refused as ``unavailable``."""
+    records_max_bytes: int = Field(default=3 * 2**30, ge=2**20)
+    """What became of each job, some 1 KiB for ``QueueConfig.record_ttl_s``: a million jobs a day. Past it as above."""
+    events_max_bytes: int = Field(default=2 * 2**30, ge=2**20)
+    """Past it the oldest events go."""
+    inbox_max_bytes: int = Field(default=256 * 2**20, ge=2**20)
+    """Sends that wait for a gateway."""
+    snapshots_max_bytes: int = Field(default=4 * 2**30, ge=2**20)
+    """Two profile snapshots a session; past it none is taken."""
+    retired_snapshots_max_bytes: int = Field(default=512 * 2**20, ge=2**20)
+    """Snapshots of ended logins, which lie there for 7 days; what finds no room is deleted at once."""
+    bucket_max_bytes: int = Field(default=64 * 2**20, ge=2**20)
+    """Of each bucket that holds one entry a session: desired state, status, lease, epoch, profile head."""

@@ -57,7 +57,7 @@ async def _start(settings: Settings, leaving: AsyncExitStack, stopping: asyncio.
     nats_url, ray_address = settings.nats_url or USUAL_NATS_URL, settings.ray_address or "auto"
     bus = await connect(nats_url, "gateway")
     leaving.push_async_callback(bus.close)
-    await ensure(bus, declared(settings.queue_config(), settings.lease_config()))
+    await ensure(bus, declared(settings.queue_config(), settings.lease_config(), settings.store_config()))
     control = LateControlPlane()
     replica = GatewayReplica(
         bus,

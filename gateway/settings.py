@@ -2,9 +2,10 @@
 
 A node's own values (its name, its folders) come from the environment of its ``ray start``: ``actors.node``.
 
-Each field's name in capitals is the variable. What has no variable of its own is reached through four JSON objects,
-``WAFLEET_SESSION``, ``WAFLEET_SUPERVISOR``, ``WAFLEET_LEASE`` and ``WAFLEET_QUEUE``, whose keys are the fields of the
-models in ``actors.config``: ``WAFLEET_SESSION='{"retry": {"max_attempts": 3}}'``. Imports those models and pydantic.
+Each field's name in capitals is the variable. What has no variable of its own is reached through five JSON objects,
+``WAFLEET_SESSION``, ``WAFLEET_SUPERVISOR``, ``WAFLEET_LEASE``, ``WAFLEET_QUEUE`` and ``WAFLEET_STORE``, whose keys are
+the fields of the models in ``actors.config``: ``WAFLEET_SESSION='{"retry": {"max_attempts": 3}}'``. Imports those
+models and pydantic.
 """
 
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ import orjson
 from pydantic import BaseModel, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from actors.config import LeaseConfig, QueueConfig, SessionConfig, SupervisorConfig
+from actors.config import LeaseConfig, QueueConfig, SessionConfig, StoreConfig, SupervisorConfig
 from actors.messages.ids import ID_PATTERN
 
 M = TypeVar("M", bound=BaseModel)
@@ -92,6 +93,8 @@ class Settings(BaseSettings):
     """Fields of ``LeaseConfig``."""
     wafleet_queue: JsonObject = Field(default_factory=dict)
     """Fields of ``QueueConfig``; they go before the variables above."""
+    wafleet_store: JsonObject = Field(default_factory=dict)
+    """Fields of ``StoreConfig``: room of the streams on the NATS server."""
 
     def session_config(self) -> SessionConfig:
         """Build the limits of a session. Raises ``InvalidSettings``."""
@@ -132,6 +135,10 @@ class Settings(BaseSettings):
         named = {"max_waiting_per_lane": self.wafleet_max_waiting_per_lane}
         return _build(QueueConfig, "WAFLEET_QUEUE", _merged(named, self.wafleet_queue))
 
+    def store_config(self) -> StoreConfig:
+        """Build the room of the streams. Raises ``InvalidSettings``."""
+        return _build(StoreConfig, "WAFLEET_STORE", self.wafleet_store)
+
 
 def load_settings(**overrides: Any) -> Settings:
     """Read and check all settings.
@@ -150,6 +157,7 @@ def load_settings(**overrides: Any) -> Settings:
     settings.supervisor_config()
     settings.lease_config()
     settings.queue_config()
+    settings.store_config()
     return settings
 
 

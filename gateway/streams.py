@@ -3,18 +3,21 @@
 Theory of operation. ``STREAM.CREATE`` with a configuration that the server already has is a success, with another one
 it answers 10058 and ``STREAM.UPDATE`` follows: so any number of gateways may run ``ensure`` at once. ``max_bytes`` is a
 reservation: a server refuses (10047) what exceeds the rest of its ``max_file_store`` (by default three quarters of the
-free disk; all bounds here are 12 GiB). ``ensure`` then halves all bounds until they fit, says so in the log, and asks
-for the full ones again at its next run. A smaller bound drops nothing from streams that discard new messages.
+free disk; all bounds of ``StoreConfig`` are 14 GiB). ``ensure`` then halves all bounds until they fit, says so in the
+log, and asks for the full ones again at its next run. A smaller bound drops nothing from streams that discard new
+messages. What an operator gave a stream beyond the settings, bytes or replicas, is left to it, also then. A server that
+was started again with less room than it has reserved keeps its streams and refuses every change of them, also to less:
+they are used as they are.
 
 Owns names, subjects and bounds. Imports configs and the connection.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
-from actors.config import LeaseConfig, QueueConfig
+from actors.config import LeaseConfig, QueueConfig, StoreConfig
 from actors.errors import Unavailable
 from actors.messages.ids import SessionKey
 from actors.messages.jobs import LaneName
@@ -35,7 +38,6 @@ SNAPSHOTS: Final = "wa_profile_snapshots"
 RETIRED_SNAPSHOTS: Final = "wa_profile_quarantine"
 
 _MIB: Final = 2**20
-_GIB: Final = 2**30
 _MIN_MAX_BYTES: Final = 4 * _MIB
 _MAX_HALVINGS: Final = 8
 _DUPLICATE_WINDOW_S: Final = 120.0
@@ -46,6 +48,15 @@ _INBOX_AT_ONCE: Final = 1_024
 _NAME_IN_USE: Final = 10058
 _NO_STORAGE: Final = 10047
 _NOT_FOUND: Final = 10059
+
+_SETTINGS: Final = {
+    WA_JOBS: "jobs_max_bytes",
+    WA_EVENTS: "events_max_bytes",
+    WA_INBOX: "inbox_max_bytes",
+    f"KV_{JOB_RECORDS}": "records_max_bytes",
+    f"OBJ_{SNAPSHOTS}": "snapshots_max_bytes",
+    f"OBJ_{RETIRED_SNAPSHOTS}": "retired_snapshots_max_bytes",
+}
 
 _log = logging.getLogger("wafleet.nats")
 
@@ -94,9 +105,21 @@ class StreamSpec:
     consumers: tuple[ConsumerSpec, ...] = ()
     is_object_store: bool = False
     """Named ``OBJ_<name>``, after NATS ADR-20: its writers delete what they replace, and nothing goes by itself."""
+    replicas: int = 1
+    is_enlarged: bool = False
+    """An operator gave it more room than the settings do: it keeps that."""
+
+    def beside(self, held: Mapping[str, Any]) -> "StreamSpec":
+        """Return the same with no less than an operator gave the stream that the server holds (-1: no bound)."""
+        replicas = max(self.replicas, held["num_replicas"])
+        if 0 <= held["max_bytes"] <= self.max_bytes:
+            return replace(self, replicas=replicas)
+        return replace(self, replicas=replicas, max_bytes=held["max_bytes"], is_enlarged=True)
 
     def halved(self, times: int) -> "StreamSpec":
         """Return the same with a smaller bound, for a server with little room."""
+        if self.is_enlarged:
+            return self
         return replace(self, max_bytes=max(self.max_bytes >> times, min(self.max_bytes, _MIN_MAX_BYTES)))
 
     def config(self) -> dict[str, Any]:
@@ -107,7 +130,7 @@ class StreamSpec:
             "subjects": list(self.subjects),
             "storage": "file",
             "retention": self.retention,
-            "num_replicas": 1,
+            "num_replicas": self.replicas,
             "max_consumers": -1,
             "max_msgs": -1,
             "max_bytes": self.max_bytes,
@@ -126,31 +149,40 @@ class StreamSpec:
         return config
 
 
-def declared(queue: QueueConfig | None = None, lease: LeaseConfig | None = None) -> tuple[StreamSpec, ...]:
+def declared(
+    queue: QueueConfig | None = None, lease: LeaseConfig | None = None, store: StoreConfig | None = None
+) -> tuple[StreamSpec, ...]:
     """List all streams and buckets under these bounds (the defaults where none are given)."""
     queue = queue or QueueConfig()
     lease = lease or LeaseConfig()
-    return (
+    store = store or StoreConfig()
+    specs = (
         StreamSpec(
-            WA_JOBS, ("wa.*.job.*.*",), 4 * _GIB, "new",
+            WA_JOBS, ("wa.*.job.*.*",), store.jobs_max_bytes, "new",
             max_per_subject=queue.max_waiting_per_lane, refuse_per_subject=True,
         ),
-        StreamSpec(WA_EVENTS, ("wa.*.evt.>",), 2 * _GIB, "old", max_age_s=7 * 86_400.0),
+        StreamSpec(WA_EVENTS, ("wa.*.evt.>",), store.events_max_bytes, "old", max_age_s=7 * 86_400.0),
         StreamSpec(
-            WA_INBOX, (INBOX_SUBJECTS,), 256 * _MIB, "new", max_age_s=86_400.0,
+            WA_INBOX, (INBOX_SUBJECTS,), store.inbox_max_bytes, "new", max_age_s=86_400.0,
             max_per_subject=queue.max_waiting_per_lane, refuse_per_subject=True,
             retention="workqueue", duplicate_window_s=_LEAST_DUPLICATE_WINDOW_S,
             consumers=(inbox_reader(queue),),
         ),
-        _bucket(SESSIONS, 64 * _MIB, republish=True),
-        _bucket(STATUS, 64 * _MIB, republish=True),
-        _bucket(LEASES, 64 * _MIB, ttl_s=lease.ttl_s),
-        _bucket(EPOCHS, 16 * _MIB),
-        _bucket(JOB_RECORDS, _GIB, ttl_s=queue.record_ttl_s),
-        _bucket(PROFILE_HEADS, 16 * _MIB),
-        _object_store(SNAPSHOTS, 4 * _GIB),
-        _object_store(RETIRED_SNAPSHOTS, 512 * _MIB, ttl_s=7 * 86_400.0),
+        _bucket(SESSIONS, store.bucket_max_bytes, republish=True),
+        _bucket(STATUS, store.bucket_max_bytes, republish=True),
+        _bucket(LEASES, store.bucket_max_bytes, ttl_s=lease.ttl_s),
+        _bucket(EPOCHS, store.bucket_max_bytes),
+        _bucket(JOB_RECORDS, store.records_max_bytes, ttl_s=queue.record_ttl_s),
+        _bucket(PROFILE_HEADS, store.bucket_max_bytes),
+        _object_store(SNAPSHOTS, store.snapshots_max_bytes),
+        _object_store(RETIRED_SNAPSHOTS, store.retired_snapshots_max_bytes, ttl_s=7 * 86_400.0),
     )  # fmt: skip
+    return tuple(replace(spec, replicas=store.replicas) for spec in specs)
+
+
+def setting_of(stream: str) -> str:
+    """Name the setting that bounds a stream of ours, for those who find it full."""
+    return f"WAFLEET_STORE.{_SETTINGS.get(stream, 'bucket_max_bytes')}"
 
 
 def inbox_reader(queue: QueueConfig) -> ConsumerSpec:
@@ -160,20 +192,32 @@ def inbox_reader(queue: QueueConfig) -> ConsumerSpec:
 
 async def ensure(bus: Bus, specs: Sequence[StreamSpec] | None = None) -> None:
     """Make the server have all streams and buckets. Raises ``Unavailable`` where it cannot."""
-    wanted = declared() if specs is None else specs
+    held = [(spec, await _held(bus, spec.name)) for spec in (declared() if specs is None else specs)]
+    wanted = [spec if config is None else spec.beside(config) for spec, config in held]
+    room_mib = reserved_bytes(wanted) // _MIB
     for halvings in range(_MAX_HALVINGS + 1):
         if await _ensure_all(bus, [spec.halved(halvings) for spec in wanted]):
             if halvings:
                 _log.warning(
                     "JetStream has no room for %d MiB: all streams are bounded to 1/%d of that; give it more storage",
-                    sum(spec.max_bytes for spec in wanted) // _MIB,
+                    room_mib,
                     2**halvings,
                 )
             return
-    raise Unavailable(
-        f"JetStream has no room for {sum(spec.halved(_MAX_HALVINGS).max_bytes for spec in wanted) // _MIB} MiB; "
-        "raise max_file_store or free its disk"
+    least_mib = reserved_bytes([spec.halved(_MAX_HALVINGS) for spec in wanted]) // _MIB
+    if any(config is None for _, config in held):
+        raise Unavailable(f"JetStream has no room for {least_mib} MiB; raise max_file_store or free its disk")
+    _log.warning(
+        "JetStream has no room for %d MiB and refuses to change its streams: they stay as they are; "
+        "raise max_file_store or free its disk",
+        room_mib,
     )
+    await _ensure_consumers(bus, wanted)
+
+
+def reserved_bytes(specs: Sequence[StreamSpec]) -> int:
+    """Return what streams together reserve of a server's ``max_file_store``."""
+    return sum(max(0, spec.max_bytes) for spec in specs)
 
 
 def job_subject(key: SessionKey, lane: LaneName | Literal["*"]) -> str:
@@ -217,9 +261,14 @@ async def _ensure_all(bus: Bus, specs: Sequence[StreamSpec]) -> bool:
             if refused.err_code == _NO_STORAGE:
                 return False
             raise refused.unavailable(f"stream {spec.name}")
+    await _ensure_consumers(bus, specs)
+    return True
+
+
+async def _ensure_consumers(bus: Bus, specs: Sequence[StreamSpec]) -> None:
+    for spec in specs:
         for consumer in spec.consumers:
             await ensure_consumer(bus, spec.name, consumer)
-    return True
 
 
 async def ensure_consumer(bus: Bus, stream: str, spec: ConsumerSpec) -> None:
@@ -230,7 +279,22 @@ async def ensure_consumer(bus: Bus, stream: str, spec: ConsumerSpec) -> None:
         raise made.unavailable(f"consumer {spec.name} of {stream}")
 
 
+async def _held(bus: Bus, stream: str) -> Mapping[str, Any] | None:
+    """Return the configuration of a stream that is there."""
+    info = await bus.api(f"STREAM.INFO.{stream}")
+    if not isinstance(info, Refused):
+        config: Mapping[str, Any] = info["config"]
+        return config
+    if info.err_code == _NOT_FOUND:
+        return None
+    raise info.unavailable(f"a look at stream {stream}")
+
+
 async def _create_or_update(bus: Bus, spec: StreamSpec) -> Refused | None:
+    held = await _held(bus, spec.name)
+    # The server leaves out what is false or 0.
+    if held is not None and all(held.get(name, 0) == value for name, value in spec.config().items()):
+        return None
     created = await bus.api(f"STREAM.CREATE.{spec.name}", spec.config())
     # The server looks at the room for a stream before it sees that it is there.
     if not isinstance(created, Refused) or created.err_code not in {_NAME_IN_USE, _NO_STORAGE}:

@@ -19,6 +19,7 @@ from gateway.answers import Refused
 from gateway.connection import Bus, connect, redacted
 from gateway.service import SERVICE_NAME
 from gateway.settings import Settings
+from gateway.streams import setting_of
 from gateway.up.ray_head import BYTES_PER_SESSION, sessions_by_memory
 from gateway.up.state import Located
 
@@ -150,7 +151,7 @@ async def _jetstream(bus: Bus) -> Finding:
         if config["discard"] == "new" and config["max_bytes"] > 0:
             fullest, name = max((fullest, name), (stream["state"]["bytes"] / config["max_bytes"], config["name"]))
     if fullest >= _JETSTREAM_FULL:
-        mend = "let queues drain, or raise the bound of the stream"
+        mend = f"let queues drain, or give it more room: {setting_of(name)}"
         return Finding("JetStream", "warning", f"{name} is {fullest:.0%} full", mend)
     return Finding("JetStream", "ok", f"{len(listed.get('streams') or ())} streams, the fullest at {fullest:.0%}")
 

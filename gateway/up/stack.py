@@ -26,6 +26,7 @@ from actors.clock import SystemClock
 from actors.core.backoff import RestartBudget, RetryPolicy
 from gateway.connection import redacted
 from gateway.settings import Settings
+from gateway.streams import declared, reserved_bytes
 from gateway.up.children import Child, PartFailed
 from gateway.up.descendants import reap_orphans
 from gateway.up.logs import unbreakable
@@ -181,7 +182,8 @@ class Stack:
         if given is not None:
             self._report("nats-server", "given", redacted(given))
             return given
-        self._nats = NatsServer(self._plan.state, port=self._plan.nats_port)
+        streams_bytes = reserved_bytes(declared(store=self._plan.settings.store_config()))
+        self._nats = NatsServer(self._plan.state, port=self._plan.nats_port, streams_bytes=streams_bytes)
         self._ends.push_async_callback(self._end, "nats-server", self._nats)
         self._report("nats-server", "starting", "")
         await self._nats.start()

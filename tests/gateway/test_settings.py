@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.config import LeaseConfig, QueueConfig, SupervisorConfig
+from actors.config import LeaseConfig, QueueConfig, StoreConfig, SupervisorConfig
 from gateway.settings import InvalidSettings, Settings, load_settings
 
 
@@ -26,6 +26,7 @@ def test_without_any_variable_everything_has_its_default(empty_place: Path) -> N
     assert settings.supervisor_config() == SupervisorConfig()
     assert settings.lease_config() == LeaseConfig()
     assert settings.queue_config() == QueueConfig()
+    assert settings.store_config() == StoreConfig()
 
 
 def test_the_environment_goes_before_the_file_and_arguments_before_both(
@@ -50,6 +51,8 @@ def test_fields_without_a_variable_are_reached_through_objects(monkeypatch: pyte
     assert (session.browser.executable, session.browser.sandbox) == ("/usr/bin/chromium", True)
     assert session.browser.media.allowed_private_hosts == {"files.internal", "10.0.0.1:8080"}
     assert load_settings().queue_config().max_waiting_per_lane == 5
+    monkeypatch.setenv("WAFLEET_STORE", '{"replicas": 3, "records_max_bytes": 17179869184}')
+    assert load_settings().store_config() == StoreConfig(replicas=3, records_max_bytes=16 * 2**30)
 
 
 @pytest.mark.parametrize(
@@ -61,6 +64,7 @@ def test_fields_without_a_variable_are_reached_through_objects(monkeypatch: pyte
         ("WAFLEET_QUEUE", "{x", r"WAFLEET_QUEUE: .*expected a JSON object.*got '\{x'"),
         ("WAFLEET_QUEUE", "[1]", r"WAFLEET_QUEUE: .*dictionary, got \[1\]"),
         ("WAFLEET_QUEUE", '{"record_ttl_s": -1}', r"WAFLEET_QUEUE\.record_ttl_s: .*greater than 0, got -1"),
+        ("WAFLEET_STORE", '{"jobs_max_bytes": 5}', r"WAFLEET_STORE\.jobs_max_bytes: .*greater than or equal.*got 5"),
         ("WAFLEET_SESSION", '{"retry": {"tries": 1}}', r"WAFLEET_SESSION\.retry\.tries: Extra inputs.*got 1"),
         ("WAFLEET_SUPERVISOR", '{"reconcile_every_s": "2"}', r"WAFLEET_SUPERVISOR\.reconcile_every_s: .*valid number"),
         (

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from typer.main import get_command
 
-from actors.config import QueueConfig, RetryConfig, SessionConfig
+from actors.config import QueueConfig, RetryConfig, SessionConfig, StoreConfig
 from actors.core.lifecycle import mermaid
 from actors.messages.commands import MAX_BODY_BYTES, RateLimit
 from gateway.cli.main import app
@@ -19,10 +19,12 @@ def test_its_diagram_is_drawn_from_the_table() -> None:
 
 
 def test_its_limits_are_the_defaults() -> None:
-    retry, window = RetryConfig(), RateLimit()
+    retry, window, store = RetryConfig(), RateLimit(), StoreConfig()
     assert f"{window.max_messages} in any {window.window_ms // 1000} s" in README
     assert f"{QueueConfig().max_waiting_per_lane:,} per lane" in README
     assert f"{MAX_BODY_BYTES:,} bytes" in README
+    assert f"waiting jobs {store.jobs_max_bytes // 2**30} GiB, records {store.records_max_bytes // 2**30} GiB" in README
+    assert f"snapshots of all sessions, two each | {store.snapshots_max_bytes // 2**30} GiB" in README
     assert f"{retry.max_attempts}, waiting {retry.first_delay_s:g} s to {retry.max_delay_s:g} s" in README
     assert f"attempts to send one job | {SessionConfig().max_send_attempts} |" in README
     assert f"{SessionConfig().pairing_timeout_s / 60:g} min, then `stopped`" in README
