@@ -141,7 +141,6 @@ class SessionConfig(Message):
     poll_log_every_s: float = Field(default=30.0, gt=0)
     window_per_lane: int = Field(default=64, ge=1)
     """Jobs of one lane held in memory; the rest stays in the log."""
-    heartbeat_every_s: float = Field(default=5.0, gt=0)
     event_outbox: int = Field(default=10_000, ge=1)
 
 
