@@ -28,6 +28,9 @@ _LOGOUT_GRACE_S: Final = 5.0
 _QUARANTINE_TIMEOUT_S: Final = 10.0
 _COMES_UP: Final = (signals.OpenBrowser, signals.ReloadPage, signals.RefreshQr, signals.RequestCode)
 """Steps that are pointless once the page is to go."""
+_OF_A_LOGOUT: Final = (signals.LogOut, signals.Quarantine, signals.CancelJobs)
+_WITHOUT_LEASE: Final = (signals.CloseBrowser, signals.End)
+"""Steps that touch nothing of a next owner's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,9 @@ class PageKeeper:
         self._earlier_pages = 0
         """Pages of all earlier browsers of this owner."""
         self._closing: Page | None = None
+        self._abandoned = False
+        self.gave_up_logout = False
+        """Whether a step of a logout was not carried out, for want of a lease."""
         self.page: Page | None = None
         self.epoch = 0
 
@@ -112,6 +118,9 @@ class PageKeeper:
 
     def request(self, step: PageEffect) -> None:
         """Queue a step; one that takes the page down ends those that bring it up."""
+        if self._abandoned and not isinstance(step, _WITHOUT_LEASE):
+            self._drop(step)
+            return
         if isinstance(step, signals.CloseBrowser | signals.LogOut):
             # Its facts are over now, not when the browser is closed at last.
             self._life += 1
@@ -143,11 +152,19 @@ class PageKeeper:
 
     def abandon(self) -> None:
         """Give up whatever takes long: the lease is lost, nothing may be touched any more."""
-        if self._current and not isinstance(self._current[0], signals.End | signals.CloseBrowser):
+        self._abandoned = True
+        if self._current and not isinstance(self._current[0], _WITHOUT_LEASE):
+            self._drop(self._current[0])
             self._current[1].cancel()
-        self._steps = deque(
-            waiting for waiting in self._steps if isinstance(waiting, signals.End | signals.CloseBrowser)
-        )
+        waiting, self._steps = self._steps, deque()
+        for step in waiting:
+            if isinstance(step, _WITHOUT_LEASE):
+                self._steps.append(step)
+            else:
+                self._drop(step)
+
+    def _drop(self, step: PageEffect | _NoteHead) -> None:
+        self.gave_up_logout = self.gave_up_logout or isinstance(step, _OF_A_LOGOUT)
 
     def kill(self) -> None:
         """Kill the browser's process tree at once."""

@@ -197,9 +197,15 @@ class SessionActor:
         if not await parts.lease.take():
             self._inbox.put(signals.Faulted("lease_held"))
             return
+        clock = parts.ports.clock
+        give_up_at = clock.monotonic() + self._spec.config.starting_timeout_s
         start = await self._take_over(parts)
         while start is None and parts.lease.held:
-            await parts.ports.clock.sleep(_BEGIN_RETRY_S)
+            if clock.monotonic() >= give_up_at:
+                # The supervisor tells of it and tries again; a start that only waits would show nothing, for ever.
+                self._inbox.put(signals.Stop("unavailable", drain=False))
+                return
+            await clock.sleep(_BEGIN_RETRY_S)
             start = await self._take_over(parts)
         if start is not None:
             self._inbox.put(signals.Logout() if self._spec.desired.target == "logged_out" else start)
@@ -268,7 +274,9 @@ class SessionActor:
             parts.outbox.put_status(self.status())
             parts.outbox.put(end.event, self._view.change(end.state, end.previous, end.reason))
             await parts.outbox.close(_FLUSH_TIMEOUT_S)
-        self._ended = Ended(end.state.value, end.reason)
+        # Half a logout is none: whoever looks after the session has to know that it is still to be done.
+        half_done = parts is not None and parts.keeper.gave_up_logout
+        self._ended = Ended(State.STOPPED.value, "lease_lost") if half_done else Ended(end.state.value, end.reason)
         self._inbox.put(signals.Tick())
 
     def _break_down(self) -> None:

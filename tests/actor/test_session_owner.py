@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from actors.core.facts import AckChanged, QrShown
+from actors.core.facts import AckChanged, QrShown, Unlinked
+from actors.core.signals import Logout
 from actors.errors import InvalidCommand
 from actors.messages.commands import SessionLogout, SessionStop
 from actors.messages.events import AckEvent, Event
@@ -234,8 +235,36 @@ async def test_a_lost_lease_ends_a_logout_half_way(staged: Staged) -> None:
     await stage.ask(SessionLogout())
     stage.ports.lease.take_over()
     await stage.clock.advance(10)
-    assert (await stage.ended()).state == "logged_out"
+    assert await stage.ended() == Ended("stopped", "lease_lost"), "it is still to be done"
     assert len(stage.ports.jobs.jobs) == 3
+
+
+async def test_a_logout_that_comes_with_the_loss_of_the_lease_touches_nothing(staged: Staged) -> None:
+    stage = await staged()
+    stage.actor._inbox.put(Logout())
+    stage.actor._lose_lease()
+    assert await stage.ended() == Ended("stopped", "lease_lost")
+    assert (stage.whatsapp.logouts, stage.whatsapp.quarantined) == (0, 0)
+
+
+async def test_the_end_of_a_login_that_whatsapp_told_of_is_told_also_without_a_lease(staged: Staged) -> None:
+    stage = await staged()
+    stage.browser.close_takes_s = 9
+    stage.browser.page.tell(Unlinked("device_removed"))
+    stage.ports.lease.take_over()
+    await stage.clock.advance(10)
+    assert await stage.ended() == Ended("logged_out", "device_removed")
+
+
+async def test_a_start_that_cannot_read_what_it_needs_is_given_up(staged: Staged) -> None:
+    ports = FakePorts()
+    ports.events.down = True
+    stage = await staged(ports, starting_timeout_s=30)
+    await stage.clock.advance(29)
+    assert stage.state == "starting"
+    await stage.clock.advance(2)
+    assert await stage.ended() == Ended("stopped", "unavailable")
+    assert (stage.actor.status().reason, ports.lease.held, ports.browser.attempts) == ("unavailable", None, 0)
 
 
 async def test_an_epoch_that_can_not_be_raised_delays_the_start(staged: Staged) -> None:
