@@ -70,6 +70,13 @@ def test_what_runs_is_drained_before_it_is_stopped(cluster: dict[str, Any]) -> N
     assert "--block" in ray_starts(cluster)[1]
 
 
+def test_a_crash_of_nats_server_or_gateway_is_not_final(cluster: dict[str, Any]) -> None:
+    for part in ("nats-server -c", "gateway.main --drain-fleet"):
+        [start] = [command for command in cluster["head_start_ray_commands"] if part in command]
+        assert re.search(rf"sh -c 'until \S+.*{part}.*;\s+do .*sleep \d+; done'", start), start
+        assert "nohup" in start
+
+
 def test_every_command_is_one_that_a_shell_can_read(cluster: dict[str, Any]) -> None:
     for part in ("setup_commands", "head_start_ray_commands", "worker_start_ray_commands"):
         for command in cluster[part]:
