@@ -31,7 +31,7 @@ from actors.status_desk import StatusDesk, begun_anew
 _TRIES: Final = 20
 """Of a compare-and-set that somebody else won."""
 _ASK_TIMEOUT_S: Final = 10.0
-_LOGOUT_TIMEOUT_S: Final = 25.0
+LOGOUT_TIMEOUT_S: Final = 25.0
 """A logout is a talk with WhatsApp's server."""
 _KEPT_BY_A_STOP: Final = frozenset({State.STOPPED.value, State.LOGGED_OUT.value, State.BLOCKED.value})
 """Final states that a stop does not paint over: they say what became of the account."""
@@ -134,7 +134,7 @@ class Orders:
         desired = await self._change(key, {"target": "logged_out"}, new_life=True)
         if (handle := self._living(key)) is not None:
             self._core.ending(key, Wish.LOG_OUT, desired.revision_of_start, self._clock.monotonic())
-            return await self._ask_or_status(key, handle, SessionLogout(), _LOGOUT_TIMEOUT_S)
+            return await self._ask_or_status(key, handle, SessionLogout(), LOGOUT_TIMEOUT_S)
         return status
 
     async def _pause(self, key: SessionKey, command: SessionPause | SessionResume) -> Reply | ErrorBody:

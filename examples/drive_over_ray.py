@@ -44,7 +44,10 @@ def arguments() -> argparse.Namespace:
 
 async def ask_supervisor(key: SessionKey, *, start: bool) -> None:
     """Ask the supervisor how it is and, if told to, to start a session."""
-    supervisor = ray.get_actor(SUPERVISOR, namespace=NAMESPACE)
+    try:
+        supervisor = ray.get_actor(SUPERVISOR, namespace=NAMESPACE)
+    except ValueError:
+        sys.exit(f"no actor {SUPERVISOR!r} runs on this cluster: start a gateway, it deploys one (`wafleet up`)")
     async with asyncio.timeout(ANSWER_TIMEOUT_S):
         alive = await supervisor.heartbeat.remote()
         print(f"supervisor: {alive.state}, pid {alive.pid} on {alive.node}, epoch {alive.epoch}")

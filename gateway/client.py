@@ -21,6 +21,7 @@ from ulid import ULID
 
 from actors.messages.commands import Lane, MediaKind, RateLimit
 from actors.messages.ids import SessionKey, job_id_of_key
+from actors.messages.jobs import ACK_STATUSES
 from actors.messages.replies import (
     ContactInfo,
     ContactList,
@@ -35,7 +36,7 @@ from actors.messages.replies import (
     SessionStatus,
 )
 from gateway.client_events import EventStream
-from gateway.client_requests import Requests
+from gateway.client_requests import ASKING_TRY_S, Requests
 from gateway.client_waiting import wait_until
 from gateway.connection import Bus, connect
 from gateway.failures import error_of_job
@@ -45,8 +46,6 @@ from gateway.subjects import check_ids
 DIRECT_TIMEOUT_S: Final = 45.0
 """A direct send is answered with its outcome, after 30 s and a little at most."""
 _DIRECT_TRY_S: Final = 10.0
-_SENT: Final = frozenset({"sent", "delivered", "read", "played"})
-
 
 SendName = Literal["send.text", "send.media", "send.location"]
 
@@ -126,18 +125,31 @@ class Client:
         session_id: str,
         *,
         phone_number: str | None = None,
-        pairing: Literal["qr", "code"] = "qr",
+        pairing: Literal["qr", "code"] | None = None,
         rate_limit: RateLimit | None = None,
         proxy: str | None = None,
+        cleared: Collection[Literal["phone_number", "proxy"]] = (),
     ) -> SessionStatus:
-        """Start a session, or return the status of a running one."""
+        """Start a session, or return the status of a running one.
+
+        Args:
+            session_id: The session.
+            phone_number: The number that will link; needed for a link code.
+            pairing: How it links; a QR if nothing was ever said.
+            rate_limit: The window; 20 messages in 60 s if nothing was ever said.
+            proxy: Address the browser goes through.
+            cleared: What earlier starts gave and is to be forgotten (without a number it links by a QR); whatever else
+                is not given stays as it is.
+        """
+        if "phone_number" in cleared and pairing is None:
+            pairing = "qr"
         fields = {
             "phone_number": phone_number,
             "pairing": pairing,
             "rate_limit": None if rate_limit is None else rate_limit.model_dump(),
             "proxy": proxy,
         }
-        return await self._requests.ask(SessionStatus, "session.start", session_id, fields)
+        return await self._requests.ask(SessionStatus, "session.start", session_id, fields, cleared=cleared)
 
     async def stop(self, session_id: str) -> SessionStatus:
         """Stop a session; its login and its queued jobs stay."""
@@ -312,10 +324,13 @@ class Client:
             reply = await self._requests.ask(
                 JobSent, command, session_id, said, timeout_s=DIRECT_TIMEOUT_S, try_s=_DIRECT_TRY_S
             )
-            if reply.status not in _SENT:  # the answer to a repeat is the first one's status, whatever it came to
+            if (
+                reply.status not in ACK_STATUSES
+            ):  # a repeat is answered with the first one's status, whatever it came to
                 job = await self.job(session_id, reply.job_id)
                 raise error_of_job(job.error, job.job_id, job.status)
         else:
-            reply = await self._requests.ask(JobAccepted, command, session_id, said)
+            try_s = ASKING_TRY_S if fields.get("on_limit") == "reject" else None
+            reply = await self._requests.ask(JobAccepted, command, session_id, said, try_s=try_s)
         # A repetition of our own, after a lost answer, is none to the caller.
         return reply.model_copy(update={"duplicate": False}) if own_key else reply

@@ -5,7 +5,7 @@ Imports the connection and the messages.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, Final, TypeVar
 
 import orjson
@@ -29,22 +29,29 @@ TRY_S: Final = 3.0
 """How long one try may take before the request is sent again, to another gateway perhaps."""
 _STORE_TRY_S: Final = 1.5
 """The same where only JetStream stands behind the gateway: a repeat costs little, and a killed gateway 1.5 s."""
+ASKING_TRY_S: Final = 6.0
+"""The same where the gateway asks the session's owner: it waits 5 s, and a repeat before that takes a second place."""
+_ORDER_TRY_S: Final = 28.0
+_PAGE_TRY_S: Final = 16.0
 TRY_S_BY_COMMAND: Final[Mapping[str, float]] = {
-    "session.start": 21.0,
-    "session.stop": 21.0,
-    "session.restart": 21.0,
-    "session.logout": 21.0,
-    "session.pause": 21.0,
-    "session.resume": 21.0,
-    "session.screenshot": 16.0,
-    "contact.check": 16.0,
+    "session.start": _ORDER_TRY_S,
+    "session.stop": _ORDER_TRY_S,
+    "session.restart": _ORDER_TRY_S,
+    "session.logout": _ORDER_TRY_S,
+    "session.pause": _ORDER_TRY_S,
+    "session.resume": _ORDER_TRY_S,
+    "session.screenshot": _PAGE_TRY_S,
+    "contact.check": _PAGE_TRY_S,
+    "session.qr": ASKING_TRY_S,
+    "session.queue": ASKING_TRY_S,
+    "session.rate_limit": ASKING_TRY_S,
     "send.text": _STORE_TRY_S,
     "send.media": _STORE_TRY_S,
     "send.location": _STORE_TRY_S,
     "job.get": _STORE_TRY_S,
     "job.cancel": _STORE_TRY_S,
 }
-"""Commands on which the gateway itself waits for an actor longer than ``TRY_S``, and those on which for none."""
+"""Commands on which the gateway waits for an actor (a little longer than it does), and those on which for none."""
 NEVER_REPEATED: Final = frozenset({"session.restart"})
 """A second one would restart the session a second time."""
 _FIRST_PAUSE_S: Final = 0.05
@@ -69,6 +76,7 @@ class Requests:
         session_id: str | None,
         fields: Mapping[str, Any] | None = None,
         *,
+        cleared: Collection[str] = (),
         timeout_s: float | None = None,
         try_s: float | None = None,
     ) -> R:
@@ -78,7 +86,8 @@ class Requests:
             reply: The model of the reply; fields that this version does not know are ignored.
             command: E.g. ``session.start``.
             session_id: The session; None for a command about the whole tenant.
-            fields: The body; None values are left out.
+            fields: The body; None values are left out, which in most commands means "as it is".
+            cleared: Fields to send as null, which takes away what is there.
             timeout_s: Deadline of all tries together; the client's own by default.
             try_s: Deadline of one try.
 
@@ -86,7 +95,7 @@ class Requests:
             WafleetError: The class that fits the error's code; ``Unavailable`` where no gateway answered in time.
         """
         said = {name: value for name, value in (fields or {}).items() if value is not None}
-        body = orjson.dumps(said)
+        body = orjson.dumps(said | dict.fromkeys(cleared))
         parse_command(command, body)  # what is wrong is told here, by the same rules, without a round trip
         subject = command_subject(self._tenant_id, session_id, command)
 
@@ -134,15 +143,17 @@ class Requests:
     ) -> T:
         """Try until an answer comes; whoever says ``unavailable`` is asked again as well."""
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + timeout_s
+        began = loop.time()
+        deadline = began + timeout_s
         pause = _FIRST_PAUSE_S
         while True:
             try:
                 return await attempt(min(try_s, deadline - loop.time()))
             except Unavailable as exc:
                 if command in NEVER_REPEATED or loop.time() + pause >= deadline:
+                    passed_s = loop.time() - began
                     raise Unavailable(
-                        f"no {who} carried out {command} within {timeout_s:g} s: {exc}", exc.details
+                        f"no {who} carried out {command} within {passed_s:.1f} s: {exc}", exc.details
                     ) from exc
                 _log.debug("%s: asking again: %s", command, exc)
             await self._clock.sleep(pause)

@@ -18,8 +18,8 @@ from actors.ports import ControlPlane
 from gateway.admission import Bound
 from gateway.queries import Queries
 
-SUPERVISOR_TIMEOUT_S: Final = 20.0
-"""A logout unlinks the device first."""
+SUPERVISOR_TIMEOUT_S: Final = 27.0
+"""Longer than the supervisor gives a logout, which unlinks the device first, and shorter than any asker waits."""
 
 
 class Control:

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from actors.errors import Unavailable, WafleetError
 from actors.messages.events import JobEvent
-from actors.messages.jobs import Job, JobError, JobRecord, JobStatus
+from actors.messages.jobs import ACK_STATUSES, Job, JobError, JobRecord, JobStatus
 from actors.messages.replies import JobSent
 from actors.ports import Clock
 from gateway.admission import Bound
@@ -28,7 +28,6 @@ from gateway.storing import JobStore
 _LOOK_EVERY_S: Final = 5.0
 _GRACE_S: Final = 5.0
 """How long after its ``expires_at`` a job that is being sent may take to its outcome."""
-_SENT: Final[frozenset[JobStatus]] = frozenset({"sent", "delivered", "read", "played"})
 
 
 class DirectSends:
@@ -74,7 +73,7 @@ class DirectSends:
                 if not stored.duplicate:
                     await announce(job)
                 ended = await self._ended(job, outcome, look_first=stored.duplicate)
-        if stored.duplicate or ended.status in _SENT:
+        if stored.duplicate or ended.status in ACK_STATUSES:
             return JobSent(
                 job_id=job.job_id, status=ended.status, message_id=ended.message_id, duplicate=stored.duplicate
             )

@@ -84,7 +84,7 @@ class JobCommands:
         if found is None:
             await self._known(key)
             raise UnknownJob(
-                f"session {key.session_id!r} has no job {job_id} (records are kept for 3 days)", {"job_id": job_id}
+                f"session {key.session_id!r} has no job {job_id}, or its record has run out", {"job_id": job_id}
             )
         return found
 

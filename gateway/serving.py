@@ -17,10 +17,9 @@ from typing import Final
 from gateway.connection import connect, redacted
 from gateway.late_control import LateControlPlane
 from gateway.replica import GatewayReplica
-from gateway.settings import Settings
+from gateway.settings import USUAL_NATS_URL, Settings
 from gateway.streams import declared, ensure
 
-USUAL_NATS_URL: Final = "nats://127.0.0.1:4222"
 _DRAIN_FLEET_TIMEOUT_S: Final = 35.0
 
 _log = logging.getLogger("wafleet.gateway")

@@ -49,6 +49,10 @@ JsonObject = Annotated[dict[str, Any], NoDecode, BeforeValidator(_object)]
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
 
 
+USUAL_NATS_URL: Final = "nats://127.0.0.1:4222"
+"""Where a nats-server listens if nobody says otherwise."""
+
+
 class Settings(BaseSettings):
     """Everything a person may set. Unset and empty variables mean the default."""
 

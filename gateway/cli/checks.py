@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -167,15 +168,18 @@ async def _gateway(bus: Bus, *, is_up: bool) -> Finding:
 
 
 async def _ray(address: str) -> Finding:
-    mend = "start it, correct RAY_ADDRESS (host:port), or unset it: `wafleet up` starts one"
+    mend = "start it, correct RAY_ADDRESS (host:port, or auto), or unset it: `wafleet up` starts one"
+    if address == "auto":  # what cluster.yaml gives: Ray finds the head of the machine by itself
+        return Finding("Ray", "ok", "auto: the head that runs on this machine is taken; it was not looked for here")
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal():
-        return Finding("Ray", "red", f"expected host:port, got {address!r}", mend)
+        return Finding("Ray", "red", f"expected host:port or auto, got {address!r}", mend)
     try:
         async with asyncio.timeout(_CONNECT_S):
             _, writer = await asyncio.open_connection(host, int(port))
     except (OSError, OverflowError) as error:  # a port above 65535 is an OverflowError
         return Finding("Ray", "red", f"no answer at {address} ({error or 'timed out'})", mend)
     writer.close()
-    await writer.wait_closed()
+    with suppress(OSError):  # it answered; how it hangs up says nothing
+        await writer.wait_closed()
     return Finding("Ray", "ok", f"answers at {address}")

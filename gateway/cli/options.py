@@ -1,14 +1,12 @@
 """Options that many commands share, and how a command finds the NATS it talks to."""
 
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
-from gateway.settings import Settings, load_settings
+from gateway.settings import USUAL_NATS_URL, Settings, load_settings
 from gateway.up.state import find_located
-
-USUAL_NATS_URL: Final = "nats://127.0.0.1:4222"
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 TenantOption = Annotated[

@@ -198,7 +198,10 @@ async def _await_outcome(output: Output, outcomes: EventStream, job_id: str, wai
                     _show_outcome(output, event)
                     return
     except TimeoutError as error:
-        raise CommandFailed(f"job {job_id} has no outcome after {wait_s:g} s; it stays in the queue") from error
+        raise CommandFailed(
+            f"no outcome of job {job_id} was heard within {wait_s:g} s: ask `job.get` what became of it before you "
+            "send the message again"
+        ) from error
 
 
 def _show_outcome(output: Output, event: JobEvent) -> None:

@@ -29,19 +29,32 @@ def start(
     session: SessionArgument,
     *,
     phone: Annotated[str | None, typer.Option(help="The number that will link, as +digits.")] = None,
-    code: Annotated[bool, typer.Option("--code", help="Link by a code instead of a QR; needs --phone.")] = False,
-    max_messages: Annotated[int, typer.Option(min=1, max=1_000, help="Messages per window.")] = 20,
-    window_ms: Annotated[int, typer.Option(min=1_000, max=3_600_000, help="Length of the window.")] = 60_000,
+    code: Annotated[
+        bool | None, typer.Option("--code/--qr", help="Link by a code, which needs --phone, or by a QR.")
+    ] = None,
+    max_messages: Annotated[
+        int | None, typer.Option(min=1, max=1_000, help="Messages per window (20 where only --window-ms is given).")
+    ] = None,
+    window_ms: Annotated[
+        int | None,
+        typer.Option(min=1_000, max=3_600_000, help="The window (60000 where only --max-messages is given)."),
+    ] = None,
     proxy: Annotated[str | None, typer.Option(help="http://, https:// or socks5:// address.")] = None,
+    no_proxy: Annotated[bool, typer.Option("--no-proxy", help="Forget the proxy of an earlier start.")] = False,
+    no_phone: Annotated[bool, typer.Option("--no-phone", help="Forget the number, and link by a QR.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Show QRs or the code, and wait until it is ready.")] = False,
     timeout: TimeoutOption = 300.0,
     tenant: TenantOption = None,
     nats_url: NatsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Start a session; with --wait until its phone is linked and it is ready."""
+    """Start a session; with --wait until its phone is linked and it is ready. What is not given stays as it is."""
+    if no_phone and (phone or code):
+        raise typer.BadParameter("--no-phone goes with neither --phone nor --code")
+    if no_proxy and proxy:
+        raise typer.BadParameter("--no-proxy does not go with --proxy")
     output = Output(as_json=as_json)
-    pairing: Literal["qr", "code"] = "code" if code else "qr"
+    pairing: Literal["qr", "code"] | None = None if code is None else "code" if code else "qr"
 
     async def work(client: Client) -> None:
         async with client.events(session, names=_CODES) as codes:
@@ -50,13 +63,31 @@ def start(
                 phone_number=phone,
                 pairing=pairing,
                 proxy=proxy,
-                rate_limit=RateLimit(max_messages=max_messages, window_ms=window_ms),
+                rate_limit=_limit(max_messages, window_ms),
+                cleared=_cleared(no_phone=no_phone, no_proxy=no_proxy),
             )
             if wait:
                 status = await _until_ready(client, session, codes, output, timeout)
         show_status(output, status)
 
     talk(output, work, tenant=tenant, nats_url=nats_url)
+
+
+def _limit(max_messages: int | None, window_ms: int | None) -> RateLimit | None:
+    """Return the limit that was given, if one was."""
+    limit = {"max_messages": max_messages, "window_ms": window_ms}
+    given = {name: value for name, value in limit.items() if value is not None}
+    return RateLimit(**given) if given else None
+
+
+def _cleared(*, no_phone: bool, no_proxy: bool) -> set[Literal["phone_number", "proxy"]]:
+    """Return what is to be forgotten."""
+    cleared: set[Literal["phone_number", "proxy"]] = set()
+    if no_phone:
+        cleared.add("phone_number")
+    if no_proxy:
+        cleared.add("proxy")
+    return cleared
 
 
 _ORDERS: Final[Mapping[str, tuple[str, Callable[[Client, str], Awaitable[SessionStatus]]]]] = {

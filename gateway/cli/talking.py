@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from pydantic import BaseModel
 
@@ -11,6 +11,9 @@ from gateway.cli.options import nats_url_of, settings_with
 from gateway.cli.output import Output
 from gateway.client import Client
 
+COMMAND_TIMEOUT_S: Final = 30.0
+"""Deadline of a command: longer than the gateway waits for what it asks, so that no order is called lost too early."""
+_NAME: Final = "wafleet command line"
 R = TypeVar("R", bound=BaseModel)
 
 
@@ -20,7 +23,6 @@ def talk(
     *,
     tenant: str | None,
     nats_url: str | None,
-    timeout_s: float = 15.0,
 ) -> None:
     """Connect as a tenant, do some work, and end the program with the exit code of whatever goes wrong.
 
@@ -29,7 +31,6 @@ def talk(
         work: What to do with the client.
         tenant: The tenant; None: the one of the settings.
         nats_url: The server; None: see ``nats_url_of``.
-        timeout_s: Deadline of a command.
     """
     with exit_codes(output):
         settings = settings_with(nats_url=nats_url)
@@ -37,7 +38,7 @@ def talk(
 
         async def connected() -> None:
             tenant_id = tenant or settings.default_tenant_id
-            async with await Client.connect(url, tenant_id, timeout_s=timeout_s, name="wafleet command line") as client:
+            async with await Client.connect(url, tenant_id, timeout_s=COMMAND_TIMEOUT_S, name=_NAME) as client:
                 await work(client)
 
         asyncio.run(connected())

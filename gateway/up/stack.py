@@ -94,7 +94,7 @@ class Stack:
         self._report: Final = unbreakable(report)
         self._on_line: Final = None if plan.on_line is None else unbreakable(plan.on_line)
         self._clock: Final = SystemClock()
-        self._policy: Final = RetryPolicy(jitter=0.0, max_attempts=_MAX_RESTARTS)
+        self._policy: Final = RetryPolicy(jitter=0.0)
         self._ends: Final = AsyncExitStack()
         self._nats: NatsServer | None = None
         self._ray: RayHead | None = None

@@ -1,5 +1,6 @@
 """Exit codes and output of commands where nothing runs; with everything running: tests/e2e/test_up.py."""
 
+import asyncio
 import re
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typer.main import get_command
 
 from actors.errors import ReconnectExhausted
 from actors.messages.commands import COMMANDS
+from gateway.cli.checks import _ray
 from gateway.cli.exits import exit_codes
 from gateway.cli.main import app
 from gateway.cli.output import Output
@@ -77,6 +79,23 @@ async def test_doctor_is_red_where_something_named_is_missing(monkeypatch: pytes
         assert f"red      {part}" in report
     assert "→ start it, correct RAY_ADDRESS" in report
     assert "warning  wa-js" in report
+
+
+async def test_doctor_takes_the_address_that_a_cluster_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "auto")
+    found = {check["part"]: check for check in (await wafleet_json("doctor"))["checks"]}
+    assert found["Ray"]["verdict"] == "ok"
+
+
+async def test_doctor_does_not_mind_how_ray_hangs_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def reset(_: asyncio.StreamWriter) -> None:
+        raise ConnectionResetError("reset by peer")
+
+    monkeypatch.setattr(asyncio.StreamWriter, "wait_closed", reset)
+    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+    async with server:
+        found = await _ray(f"127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    assert found.verdict == "ok"
 
 
 async def test_schema_knows_every_command_and_says_when_it_does_not_know_one() -> None:

@@ -17,16 +17,23 @@ from actors.errors import (
     UnknownJob,
     UnknownSession,
 )
+from actors.messages.commands import RateLimit
 from actors.messages.events import Event, build_event
 from actors.messages.ids import SessionKey
 from actors.messages.replies import JobAccepted, JobSent
+from actors.orders import LOGOUT_TIMEOUT_S
 from gateway import client_waiting
+from gateway.cli.talking import COMMAND_TIMEOUT_S
 from gateway.client import Client
+from gateway.client_requests import ASKING_TRY_S, TRY_S_BY_COMMAND
 from gateway.connection import Bus, connect
+from gateway.control import SUPERVISOR_TIMEOUT_S
 from gateway.events import publish_event
+from gateway.queries import ASK_TIMEOUT_S, PAGE_TIMEOUT_S
 from gateway.streams import ensure
 from tests.gateway.replicas import PHONE, Owner, client, control, gateway_bus, limits, owner, ready, replica
-from tests.gateway.standins import STATUS_OF_STATE, put_session
+from tests.gateway.standins import STATUS_OF_STATE, StandInControl, put_session
+from tests.support.command_line import wafleet, wafleet_json
 from tests.support.nats import NatsServer
 from tests.support.waiting import eventually
 
@@ -96,10 +103,47 @@ class TestCommands:
             with pytest.raises(SendFailed):
                 await client.send_text("s1", PHONE, "x", mode="direct", idempotency_key="k")
 
+    async def test_a_start_says_only_what_it_was_told(self, control: StandInControl, client: Client) -> None:
+        """What is absent stays as an earlier start had it; null takes it away."""
+        await client.start("s1")
+        await client.start("s1", phone_number=PHONE, pairing="code", rate_limit=RateLimit(max_messages=5))
+        await client.start("s1", cleared=("phone_number", "proxy"))
+        said = [command.model_dump(exclude_unset=True) for _, command in control.asked]
+        assert said == [
+            {},
+            {"phone_number": f"+{PHONE}", "pairing": "code", "rate_limit": {"max_messages": 5, "window_ms": 60_000}},
+            {"pairing": "qr", "phone_number": None, "proxy": None},
+        ]
+
+    async def test_the_command_line_starts_with_what_was_given(
+        self, nats_server: NatsServer, control: StandInControl, key: SessionKey
+    ) -> None:
+        for options in ((), ("--max-messages", "7"), ("--no-phone", "--no-proxy"), ("--qr",)):
+            await wafleet_json("session start", "s1", "--nats-url", nats_server.url, "-t", key.tenant_id, *options)
+        said = [command.model_dump(exclude_unset=True) for _, command in control.asked]
+        assert said == [
+            {},
+            {"rate_limit": {"max_messages": 7, "window_ms": 60_000}},
+            {"pairing": "qr", "phone_number": None, "proxy": None},
+            {"pairing": "qr"},
+        ]
+        assert (await wafleet("session", "start", "s1", "--no-phone", "--code")).exit_code == 2
+        assert (await wafleet("session", "start", "s1", "--no-proxy", "--proxy", "http://p")).exit_code == 2
+
+
+def test_every_asker_waits_longer_than_whom_it_asks() -> None:
+    orders = ("session.start", "session.stop", "session.restart", "session.logout", "session.pause", "session.resume")
+    asked = ("session.qr", "session.queue", "session.rate_limit")
+    assert LOGOUT_TIMEOUT_S < SUPERVISOR_TIMEOUT_S
+    assert all(SUPERVISOR_TIMEOUT_S < TRY_S_BY_COMMAND[name] < COMMAND_TIMEOUT_S for name in orders)
+    assert all(TRY_S_BY_COMMAND[name] > ASK_TIMEOUT_S for name in asked)
+    assert ASK_TIMEOUT_S < ASKING_TRY_S
+    assert all(TRY_S_BY_COMMAND[name] > PAGE_TIMEOUT_S for name in ("session.screenshot", "contact.check"))
+
 
 async def test_without_any_gateway_a_command_ends_at_its_deadline(nats_server: NatsServer) -> None:
     async with await Client.connect(nats_server.url, "acme", timeout_s=0.3) as client:
-        with pytest.raises(Unavailable, match=r"no gateway carried out session\.status within 0\.3 s"):
+        with pytest.raises(Unavailable, match=r"no gateway carried out session\.status within 0\.\d s"):
             await client.status("s1")
 
 
