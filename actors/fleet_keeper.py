@@ -29,9 +29,10 @@ from actors.core.fleet_actions import (
 from actors.core.lifecycle import State
 from actors.deadlines import within
 from actors.errors import Unavailable
-from actors.messages.commands import SessionLogout, SessionStop
+from actors.messages.commands import SessionLogout, SessionPause, SessionResume, SessionStatusQuery, SessionStop
 from actors.messages.ids import SessionKey
 from actors.messages.records import DesiredSession
+from actors.messages.replies import SessionStatus
 from actors.ports import Clock, Died, Ended, EventPublisher, Registry, SessionHandle, SessionHost, SessionSpec
 from actors.status_desk import StatusDesk, failure_event
 
@@ -233,6 +234,7 @@ class FleetKeeper:
             self._core.started(key, now)
             self._watch(key, made)
             self._do(key, self._meet(key, made))
+            self._do(key, self._catch_up(key, made))
         self.nudge.set()
 
     async def _adopt(self, key: SessionKey, desired: DesiredSession | None) -> None:
@@ -246,7 +248,28 @@ class FleetKeeper:
             _log.info("[Session:%s] adopted, %s", key, state or "silent")
             self._core.adopted(key, desired, state, self._clock.monotonic())
             self._watch(key, handle)
+            self._do(key, self._catch_up(key, handle))
         self.nudge.set()
+
+    async def _catch_up(self, key: SessionKey, handle: SessionHandle) -> None:
+        """Pause or resume an actor as it was ordered while it could not be told, being created or adopted."""
+        paused: bool | None = None
+        while self.handles.get(key) is handle:
+            try:
+                if paused is None and isinstance(
+                    status := await handle.ask(SessionStatusQuery(), _ASK_TIMEOUT_S), SessionStatus
+                ):
+                    paused = status.paused
+                found = await self._registry.desired(key)
+                if found is None or found.value.paused == paused:
+                    return
+                # Looked at once more after that: another order may have overtaken this word.
+                paused = found.value.paused
+                await handle.ask(SessionPause() if paused else SessionResume(), _ASK_TIMEOUT_S)
+            except Unavailable as error:
+                _log.warning("[Session:%s] not told yet whether it is paused: %s", key, error)
+                paused = None
+                await self._clock.sleep(_TELL_AGAIN_S)
 
     def _watch(self, key: SessionKey, handle: SessionHandle) -> None:
         self.handles[key] = handle

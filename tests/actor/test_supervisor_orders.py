@@ -1,6 +1,7 @@
 """What people order of the supervisor."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -16,9 +17,11 @@ from actors.messages.commands import (
     SessionStop,
 )
 from actors.messages.ids import SessionKey
-from actors.messages.replies import QueueReply, SessionStatus
+from actors.messages.replies import ErrorBody, QueueReply, Reply, SessionStatus
+from actors.ports import SessionSpec
 from tests.actor.supervisor_stage import Stage, code
 from tests.support.fakes import settle
+from tests.support.fleet import FakeSession
 
 # --- orders -------------------------------------------------------------------------------------------------------
 
@@ -214,3 +217,55 @@ async def test_a_start_between_a_sessions_last_word_and_its_end_is_another_life(
     await stage.clock.advance(1)
     assert stage.host.count("s1") == 2
     assert await stage.phase("s1") == "living"
+
+
+async def test_a_pause_given_while_its_actor_is_created_reaches_it(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create, created = stage.host.create, asyncio.Event()
+
+    async def slowly(spec: SessionSpec) -> FakeSession | None:
+        session = await create(spec)
+        await created.wait()
+        return session
+
+    monkeypatch.setattr(stage.host, "create", slowly)
+    await stage.order("s1", SessionStart())
+    assert (await stage.order("s1", SessionPause())).paused
+    assert not stage.host.session("s1").paused
+    stage.registry.fail_next.append("desired")
+    created.set()
+    await stage.clock.advance(2)
+    assert stage.host.session("s1").asked == ["session.pause"]
+
+
+async def test_a_resume_without_a_supervisor_that_knew_the_actor_reaches_it_when_it_is_adopted(stage: Stage) -> None:
+    await stage.order("s1", SessionStart())
+    await stage.order("s1", SessionPause())
+    await stage.dies()
+    key = SessionKey("acme", "s1")
+    found = stage.registry.stored[key]
+    stage.registry.stored[key] = replace(found, value=found.value.model_copy(update={"paused": False}))
+    await stage.supervise()
+    await stage.clock.advance(1)
+    assert stage.host.session("s1").asked == ["session.pause", "session.resume"]
+
+
+async def test_what_was_overtaken_while_an_actor_is_told_is_told_anew(stage: Stage) -> None:
+    await stage.order("s1", SessionStart())
+    await stage.dies()
+    key = SessionKey("acme", "s1")
+    found, session = stage.registry.stored[key], stage.host.session("s1")
+    stage.registry.stored[key] = replace(found, value=found.value.model_copy(update={"paused": True}))
+    ask = session.ask
+
+    async def overtaken(command: Command, timeout_s: float) -> Reply | ErrorBody:
+        reply = await ask(command, timeout_s)
+        if isinstance(command, SessionPause):
+            stage.registry.stored[key] = found
+        return reply
+
+    session.ask = overtaken  # type: ignore[method-assign]
+    await stage.supervise()
+    await stage.clock.advance(1)
+    assert session.asked == ["session.pause", "session.resume"]

@@ -7,7 +7,14 @@ from collections.abc import Sequence
 
 from actors.core.lifecycle import STATUS_OF, State
 from actors.errors import Unavailable
-from actors.messages.commands import Command, SessionLogout, SessionPause, SessionResume, SessionStop
+from actors.messages.commands import (
+    Command,
+    SessionLogout,
+    SessionPause,
+    SessionResume,
+    SessionStatusQuery,
+    SessionStop,
+)
 from actors.messages.ids import SessionKey
 from actors.messages.records import DesiredSession
 from actors.messages.replies import ErrorBody, QueueReply, Reply, SessionStatus, Waiting
@@ -68,6 +75,7 @@ class FakeSession:
         self.spec = spec
         self.state = "ready"
         self.owner_id = f"owner-{next(_OWNERS)}"
+        self.paused = spec.desired.paused
         self.silent = False
         self.stubborn = False
         """It hears an order to end, and goes on."""
@@ -101,6 +109,7 @@ class FakeSession:
             reason=reason,
             since=self._clock.now(),
             epoch=1,
+            paused=self.paused,
         )
 
     async def heartbeat(self, timeout_s: float) -> Heartbeat | None:
@@ -110,7 +119,8 @@ class FakeSession:
         return Heartbeat(self.state, 1, "node", 1, self.owner_id)
 
     async def ask(self, command: Command, timeout_s: float) -> Reply | ErrorBody:
-        self.asked.append(command.name)
+        if not isinstance(command, SessionStatusQuery):
+            self.asked.append(command.name)
         if not self.alive:
             raise Unavailable("the actor is not there")
         if self.silent:
@@ -122,7 +132,8 @@ class FakeSession:
             case SessionLogout() if not self.stubborn:
                 self.end("logged_out")
             case SessionPause() | SessionResume():
-                return QueueReply(waiting=Waiting(), active=0, paused=isinstance(command, SessionPause))
+                self.paused = isinstance(command, SessionPause)
+                return QueueReply(waiting=Waiting(), active=0, paused=self.paused)
         return self.status()
 
     async def drain(self, timeout_s: float) -> None:
