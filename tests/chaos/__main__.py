@@ -45,7 +45,7 @@ def _run_seed(seed: int, scale: Scale, *, keep: bool) -> bool:
         _print(f"the run of seed {seed} broke off; its data and logs: {folder}")
         raise
     verdict = judge(history)
-    _print(render(seed, verdict, took_s=time.monotonic() - began))
+    _print(render(seed, verdict))
     if verdict.passed and not keep:
         shutil.rmtree(folder)
     else:

@@ -9,12 +9,12 @@ from typing import Final
 from actors.messages.ids import SessionKey
 from tests.chaos import rules
 from tests.chaos.history import SENT, Fault, History
-from tests.chaos.plan import KILLS_OWNER, Kind
+from tests.chaos.plan import KEEPS_FROM_RENEWING, KILLS_OWNER, Kind
 
 _DOWN_EVENTS: Final = frozenset(
     {"session.disconnected", "session.reconnecting", "session.starting", "session.stopped", "session.failed"}
 )
-_HEAVY: Final = KILLS_OWNER | {Kind.BROWSER, Kind.RENDERER, Kind.DRIVER, Kind.NATS}
+_HEAVY: Final = KILLS_OWNER | KEEPS_FROM_RENEWING | {Kind.BROWSER, Kind.RENDERER, Kind.DRIVER}
 """These may take a session down; while one of them lasts, nobody knows whose outage it is."""
 _NOTICED_S: Final[Mapping[Kind, float]] = {
     Kind.FREEZE: 45.0,
@@ -57,6 +57,9 @@ class Verdict:
     conflicts: int
     """How often two browsers of a session were connected at once."""
     faults: Mapping[Kind, int]
+    missed: Mapping[Kind, int]
+    """Planned faults that did not happen."""
+    took_s: float
     outages: Mapping[Kind, float]
     """The longest time until a session was ready again, by what befell it."""
     slowest_answer_s: float
@@ -92,6 +95,8 @@ def judge(history: History) -> Verdict:
         conflicts=sum(history.conflicts.values()),
         new_qrs=len(list(rules.new_qrs(history))),
         faults=Counter(fault.kind for fault in history.faults),
+        missed=Counter(fault.kind for fault in history.missed),
+        took_s=history.took_s,
         outages=outages(history),
         slowest_answer_s=max(((one.answered_at or 0) - one.asked_at for one in answered), default=0.0),
         notes=tuple(_notes(history)),

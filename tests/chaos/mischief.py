@@ -5,6 +5,7 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 
 import psutil
 
@@ -12,7 +13,7 @@ from actors.clock import SystemClock
 from simulator.client import SimulatedPhone
 from tests.chaos.accounts import Accounts
 from tests.chaos.history import Fault
-from tests.chaos.plan import KNOBS, Kind, Plan, PlannedFault
+from tests.chaos.plan import KNOBS, OF_ONE_SESSION, Kind, Plan, PlannedFault
 from tests.chaos.stack import Stack
 from tests.chaos.targets import Targets
 from tests.chaos.watch import Watch
@@ -30,7 +31,7 @@ class Mischief:
     def __init__(self, stack: Stack, phone: SimulatedPhone, accounts: Accounts, say: Callable[[str], None]) -> None:
         self.done: list[Fault] = []
         self.missed: list[PlannedFault] = []
-        """Faults for which there was no process."""
+        """Faults for which there was nothing to do them to, or no time left."""
         self._stack = stack
         self._targets = Targets(stack.run, stack.folder / "sessions")
         self._phone = phone
@@ -86,16 +87,15 @@ class Mischief:
         if found is None:
             raise AssertionError("`eventually` returns what is true")
         at = time.time()
-        with suppress(psutil.NoSuchProcess):
-            if fault.kind is not Kind.FREEZE:
-                found.kill()
-                return at
-            found.send_signal(signal.SIGSTOP)
-            if fault.lasts_s is not None:
-                await self._clock.sleep(fault.lasts_s)
+        try:
+            found.send_signal(signal.SIGSTOP if fault.kind is Kind.FREEZE else signal.SIGKILL)
+        except psutil.NoSuchProcess:
+            return None
+        if fault.kind is Kind.FREEZE and fault.lasts_s is not None:
+            await self._clock.sleep(fault.lasts_s)
+            with suppress(psutil.NoSuchProcess):  # it was found hung, and killed
                 found.send_signal(signal.SIGCONT)  # psutil knows it by its start time: it signals no other of that pid
-            return at
-        return at if fault.kind is Kind.FREEZE else None
+        return at
 
 
 def _lasting(fault: PlannedFault) -> str:
@@ -106,7 +106,8 @@ async def make_mischief(mischief: Mischief, plan: Plan, watch: Watch, began: flo
     """Make all faults happen, each at its time; one that lasts does not keep the next one waiting.
 
     Where half of the sessions are down, as on a busy machine, the next one waits a little for them to come back: what
-    hits a session that is down shows nothing. What is too late then is left out.
+    hits a session that is down shows nothing. What is too late then is left out; but of what the plan wants in any case
+    each kind happens, at the end if need be.
     """
     clock, late = SystemClock(), 0.0
     async with asyncio.TaskGroup() as going_on:
@@ -120,3 +121,16 @@ async def make_mischief(mischief: Mischief, plan: Plan, watch: Watch, began: flo
                 mischief.leave_out(fault)
             else:
                 going_on.create_task(mischief.happen(fault), name=f"fault {fault.number}: {fault.kind}")
+    await _make_up_for(mischief, plan, watch)
+
+
+async def _make_up_for(mischief: Mischief, plan: Plan, watch: Watch) -> None:
+    """Make each wanted kind of fault that has not happened happen, to the first session that is there for it."""
+    for kind in sorted(set(plan.scale.wanted) - {fault.kind for fault in mischief.done}):
+        fault = next(fault for fault in plan.faults if fault.kind is kind)
+        for key in plan.sessions if kind in OF_ONE_SESSION else (None,):
+            with suppress(TimeoutError):
+                await eventually(lambda: not watch.down(), within_s=_RECOVER_S)
+            await mischief.happen(replace(fault, key=key))
+            if kind in {fault.kind for fault in mischief.done}:
+                break

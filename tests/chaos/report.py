@@ -1,15 +1,16 @@
 """What a person reads at the end of a run. Pure."""
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, TypeVar
 
 from tests.chaos.judge import Verdict
 
+_Name = TypeVar("_Name", bound=str)
 _SHOWN: Final = 30
 """Notes, and lines of what is wrong; the rest of the latter is counted."""
 
 
-def render(seed: int, verdict: Verdict, *, took_s: float) -> str:
+def render(seed: int, verdict: Verdict) -> str:
     """Return the report."""
     rows = [
         ("asked", str(verdict.asked)),
@@ -25,8 +26,9 @@ def render(seed: int, verdict: Verdict, *, took_s: float) -> str:
         ("sessions that needed a new QR", str(verdict.new_qrs)),
         ("two browsers at once", str(verdict.conflicts)),
         ("slowest answer", f"{verdict.slowest_answer_s:.1f} s"),
+        ("faults that found no target", _counts(verdict.missed)),
     ]
-    lines = [f"chaos, seed {seed}: {'passed' if verdict.passed else 'FAILED'} after {took_s:.0f} s"]
+    lines = [f"chaos, seed {seed}: {'passed' if verdict.passed else 'FAILED'} after {verdict.took_s:.0f} s"]
     lines += [f"  {name:<31}{value}" for name, value in rows]
     lines.append("  faults, and the longest time until ready again")
     for kind, count in sorted(verdict.faults.items()):
@@ -39,6 +41,6 @@ def render(seed: int, verdict: Verdict, *, took_s: float) -> str:
     return "\n".join(lines)
 
 
-def _counts(counted: Mapping[str, int]) -> str:
+def _counts(counted: Mapping[_Name, int]) -> str:
     shown = ", ".join(f"{count} {name}" for name, count in sorted(counted.items()))
     return f"{sum(counted.values())}" + (f" ({shown})" if shown else "")

@@ -5,14 +5,15 @@ seen. What the faults themselves may cause (a repeat under the same id after a l
 refuses) needs a fault of that kind on that session at that time, else it is wrong too.
 """
 
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
-from actors.messages.ids import SessionKey, message_id_of_job
+from actors.config import SessionConfig
+from actors.messages.ids import message_id_of_job
 from actors.messages.jobs import OPEN_STATUSES
-from tests.chaos.history import ACCEPTED, SENT, Arrived, Asked, Fault, History
-from tests.chaos.plan import KILLS_OWNER, Kind
+from tests.chaos.history import ACCEPTED, SENT, Arrived, Asked, Fault, History, Outcome
+from tests.chaos.plan import KEEPS_FROM_RENEWING, KILLS_OWNER, Kind
 
 Rule = Callable[[History], Iterator[str]]
 
@@ -32,6 +33,12 @@ _REASONS: Final[Mapping[str, frozenset[Kind]]] = {
 """Codes of a failed job that only such a fault explains."""
 _AFTER_S: Final = 60.0
 """How long after a fault its effect on a message may still show: a send's deadline (30 s) and a reconnect."""
+_FLIGHT_S: Final = SessionConfig().media_send_timeout_s + 10.0
+"""How long after its attempt a job may be in flight: the longest deadline of a send, and the lookup after it."""
+_UNNOTICED_S: Final = 5.0
+"""How long before an attempt a fault may have happened that its session has not noticed yet."""
+_AROUND_S: Final = 1.0
+"""How far from an arrival a fault may be that was going on just then: the server answers a moment later."""
 _LEASE_S: Final = 6.0
 """An owner that was just about to renew its lease has so much left (DESIGN 7 "Lease")."""
 _REFUSED_DIRECT: Final = frozenset({"session_not_ready", "rate_limited", "queue_full"})
@@ -82,7 +89,7 @@ def false_outcomes(history: History) -> Iterator[str]:
         if outcome is None or _EVENT_OF.get(outcome.status) != "message.failed":
             continue
         for arrived in arrivals.get(one.job.number, ()):
-            if not history.befallen(one.job.key, {Kind.NACK}, arrived.at - _AFTER_S, arrived.at + 1):
+            if not history.befallen(one.job.key, {Kind.NACK}, arrived.at - _AROUND_S, arrived.at + _AROUND_S):
                 yield f"{one} is {outcome.status} ({outcome.error}), but reached WhatsApp's server"
                 break
 
@@ -99,9 +106,8 @@ def bad_reasons(history: History) -> Iterator[str]:
         elif reason == "rate_limited":
             fits = one.job.way == "direct"
         else:
-            since = one.asked_at - _AFTER_S
             faults = _REASONS.get(reason, frozenset())
-            fits = bool(history.befallen(one.job.key, faults, since, history.ended_at))
+            fits = bool(history.befallen(one.job.key, faults, outcome.at - _AFTER_S, outcome.at))
         if not fits:
             yield f"{one} failed as {reason!r}, which nothing explains"
 
@@ -132,23 +138,57 @@ def _may_refuse(one: Asked) -> bool:
 
 
 def too_many_unconfirmed(history: History) -> Iterator[str]:
-    """Each fault that killed an owner may leave one job of that session in doubt, and nothing else may."""
-    doubted: defaultdict[SessionKey, list[Asked]] = defaultdict(list)
-    for one in history.accepted():
-        outcome = history.outcome(one)
-        if outcome is not None and outcome.status == "unconfirmed" and not _expired_in_doubt(history, one):
-            doubted[one.job.key].append(one)
-    for key, those in doubted.items():
-        allowed = sum(_killed_owner(fault) and fault.befell(key) for fault in history.faults)
-        if len(those) > allowed:
-            names = ", ".join(map(str, those))
-            yield f"{key}: {len(those)} jobs are unconfirmed, {allowed} owners were killed: {names}"
+    """Each fault that killed an owner may leave one job in doubt, which that owner had in flight, and nothing else may.
+
+    One, even where it killed the owners of all sessions: they have their profiles, and their pages know what they sent.
+    """
+    doubted = [
+        (one, outcome)
+        for one in history.accepted()
+        if (outcome := history.outcome(one)) is not None and outcome.status == "unconfirmed"
+    ]
+    excuses = [
+        (one, [number for number, fault in enumerate(history.faults) if _left_in_doubt(fault, one, outcome)])
+        for one, outcome in doubted
+        if not _expired_in_doubt(history, one, outcome)
+    ]
+    excused: dict[int, Asked] = {}
+    for one, faults in excuses:
+        if not _excuse(one, faults, excused, dict(excuses), set()):
+            yield f"{one} is unconfirmed, and {len(faults)} faults killed its owner while it was sent, none only for it"
 
 
-def _expired_in_doubt(history: History, one: Asked) -> bool:
+def _excuse(
+    one: Asked, faults: Sequence[int], excused: dict[int, Asked], all_faults: Mapping[Asked, Sequence[int]],
+    tried: set[int],
+) -> bool:  # fmt: skip
+    """Find a fault that excuses no other job; a job that took it gives way if there is another one for it."""
+    for fault in faults:
+        if fault in tried:
+            continue
+        tried.add(fault)
+        other = excused.get(fault)
+        if other is None or _excuse(other, all_faults[other], excused, all_faults, tried):
+            excused[fault] = one
+            return True
+    return False
+
+
+def _left_in_doubt(fault: Fault, one: Asked, outcome: Outcome) -> bool:
+    """Tell whether a fault killed the owner of a job that it had in flight."""
+    return (
+        _killed_owner(fault)
+        and fault.befell(one.job.key)
+        and any(fault.at <= min(outcome.at, at + _FLIGHT_S) and fault.felt_until >= at for at in outcome.attempted)
+    )
+
+
+def _expired_in_doubt(history: History, one: Asked, outcome: Outcome) -> bool:
     """Tell whether a job's ack got lost, and its time was over before its id could be sent again (DESIGN 2 "Jobs")."""
-    ends = one.job.expires_s is not None or one.job.way == "direct"
-    return ends and bool(history.befallen(one.job.key, BREAKS_ACK, one.asked_at - 1, one.asked_at + _AFTER_S))
+    return (one.job.expires_s is not None or one.job.way == "direct") and any(
+        history.befallen(one.job.key, BREAKS_ACK, at - _UNNOTICED_S, min(outcome.at, at + _FLIGHT_S))
+        for at in outcome.attempted
+    )
 
 
 def unexplained_repeats(history: History) -> Iterator[str]:
@@ -158,7 +198,8 @@ def unexplained_repeats(history: History) -> Iterator[str]:
         for one in those:
             before = last.get(one.message_id)
             last[one.message_id] = one
-            if before is not None and not history.befallen(one.key, BREAKS_ACK, before.at - _AFTER_S, one.at):
+            until = min(one.at, before.at + _FLIGHT_S) if before else 0.0
+            if before and not history.befallen(one.key, BREAKS_ACK, before.at - _AFTER_S, until):
                 yield f"job {number} arrived again after {one.at - before.at:.1f} s, which no fault explains"
 
 
@@ -204,13 +245,27 @@ def not_well_at_end(history: History) -> Iterator[str]:
             yield f"{key}: {history.waiting[key]} jobs still lie in the log at the end"
 
 
+def missing_faults(history: History) -> Iterator[str]:
+    """Kinds of faults that should have happened in any case, and did not: the run proves less than it says."""
+    missed = Counter(fault.kind for fault in history.missed)
+    for kind in sorted(set(history.wanted) - {fault.kind for fault in history.faults}):
+        yield f"no fault of the kind {kind.value!r} happened; {missed[kind]} planned ones found no target, or no time"
+
+
+def too_long(history: History) -> Iterator[str]:
+    """A run that took longer than its form may."""
+    if history.took_s > history.may_take_s:
+        yield f"the run took {history.took_s:.0f} s, {history.may_take_s:.0f} s are allowed"
+
+
 def _killed_owner(fault: Fault) -> bool:
     """Tell whether a fault ended the owners it befell: where leases can't be renewed for so long, they end too."""
-    return fault.kind in KILLS_OWNER or (fault.kind is Kind.NATS and fault.until - fault.at >= _LEASE_S)
+    too_late = fault.kind in KEEPS_FROM_RENEWING and fault.until - fault.at >= _LEASE_S
+    return fault.kind in KILLS_OWNER or too_late
 
 
 RULES: Final[tuple[Rule, ...]] = (
     lost, duplicates, strangers, false_outcomes, bad_reasons, bad_answers, too_many_unconfirmed, unexplained_repeats,
-    silent_outcomes, overfull_windows, new_qrs, two_owners, not_well_at_end,
+    silent_outcomes, overfull_windows, new_qrs, two_owners, not_well_at_end, missing_faults, too_long,
 )  # fmt: skip
 """All of them."""

@@ -37,9 +37,9 @@ Say = Callable[[str], None]
 
 async def run(plan: Plan, folder: Path, say: Say) -> History:
     """Run a plan; what is not well is for the judge, only a run that could not be made raises."""
-    accounts = Accounts(plan.sessions)
+    accounts, started = Accounts(plan.sessions), SystemClock().monotonic()
     async with AsyncExitStack() as exits:
-        stack = await exits.enter_async_context(Stack(folder, sessions=len(plan.sessions)))
+        stack = await exits.enter_async_context(Stack(folder, plan.scale))
         phone = await exits.enter_async_context(SimulatedPhone(stack.simulator_url))
         await phone.cfg(**_QUICK)
         clients = {
@@ -71,6 +71,10 @@ async def run(plan: Plan, folder: Path, say: Say) -> History:
             announced=watch.announced,
             arrived=[_arrived(entry, accounts) for entry in await phone.sent()],
             faults=mischief.done,
+            wanted=plan.scale.wanted,
+            missed=mischief.missed,
+            took_s=SystemClock().monotonic() - started,
+            may_take_s=plan.scale.may_take_s,
             told=sorted(watch.told, key=lambda told: told.at),
             states=states,
             rejected=watch.rejected,
@@ -141,7 +145,8 @@ class Stock:
                 with suppress(UnknownJob):
                     job = await self._clients[one.job.key.tenant_id].job(one.job.key.session_id, one.job_id)
                     error, at = job.error.code if job.error else None, job.history[-1].time.timestamp()
-                    found[one.job_id] = Outcome(job.status, error, job.attempts, at)
+                    attempted = tuple(step.time.timestamp() for step in job.history if step.status == "sending")
+                    found[one.job_id] = Outcome(job.status, error, job.attempts, at, attempted)
 
         await asyncio.gather(*(look(one) for one in self._asked if one.job_id not in self._final))
         self._final = {job_id: one for job_id, one in found.items() if one.status not in OPEN_STATUSES}

@@ -17,6 +17,7 @@ import psutil
 
 from actors.clock import SystemClock
 from gateway.up.ray_head import DRIVER_ENVIRONMENT, NODE_ENVIRONMENT
+from tests.chaos.plan import Scale
 from tests.support.leftovers import Run
 from tests.support.nats import NatsServer
 from tests.support.processes import Program
@@ -32,28 +33,30 @@ _SIMULATOR_START_S: Final = 30.0
 _RESTART_PAUSE_S: Final = 0.5
 _KILL_ROUNDS: Final = 10
 """Killing is repeated: a process that is being killed may just have forked."""
-_LIMITS: Final = {
-    # Chaos packs the mishaps of weeks into minutes; what gives up after several in a row shall count them by minutes.
-    "WAFLEET_SESSION": json.dumps({"retry": {"stable_after_s": 10}}),
-    "WAFLEET_SUPERVISOR": json.dumps({"session_max_seconds": 30}),
-}
+_RETRY: Final = {"stable_after_s": 10}
+"""Chaos packs the mishaps of weeks into minutes; what gives up after several in a row shall count them by minutes."""
+_SUPERVISOR: Final = {"session_max_seconds": 30}
+"""As above."""
 
 
 class Stack:
     """Everything that a run needs; `async with` starts it and leaves no process behind."""
 
-    def __init__(self, folder: Path, *, sessions: int) -> None:
+    def __init__(self, folder: Path, scale: Scale) -> None:
         """Prepare the parts.
 
         Args:
             folder: where data, profiles and logs lie.
-            sessions: how many browsers may run.
+            scale: how many browsers may run, and how long a send waits for its ack.
         """
         self.folder: Final = folder
         self.run: Final = Run()
         self.nats: Final = NatsServer(_made(folder / "nats"))
         self.simulator_url = ""
-        self._slots: Final = sessions
+        self._slots: Final = scale.tenants * scale.sessions
+        self._session_limits: Final[dict[str, object]] = {"retry": _RETRY}
+        if scale.send_timeout_s is not None:
+            self._session_limits.update(send_timeout_s=scale.send_timeout_s, media_send_timeout_s=scale.send_timeout_s)
         self._clock: Final = SystemClock()
         self._nats_changing: Final = asyncio.Lock()
         self._ray: RayHead | None = None
@@ -163,7 +166,8 @@ class Stack:
         return {
             **self.run.env,
             **DRIVER_ENVIRONMENT,
-            **_LIMITS,
+            "WAFLEET_SESSION": json.dumps(self._session_limits),
+            "WAFLEET_SUPERVISOR": json.dumps(_SUPERVISOR),
             "NATS_URL": self.nats.url,
             "RAY_ADDRESS": self._ray.address,
             "WHATSAPP_WEB_URL": self.simulator_url,

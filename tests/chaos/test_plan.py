@@ -64,5 +64,9 @@ def test_some_frozen_actors_are_never_thawed_and_nats_is_away_for_longer_than_le
     away = [fault.lasts_s or 0 for fault in faults if fault.kind is Kind.NATS]
     assert min(away) < 4
     assert max(away) > 8
-    short = [fault.lasts_s or 0 for seed in SEEDS for fault in make_plan(seed, SHORT).faults]
-    assert max(short) < 8
+
+
+def test_a_short_plan_may_have_every_fault_that_is_over_in_time() -> None:
+    faults = [fault for seed in range(100) for fault in make_plan(seed, SHORT).faults]
+    assert {fault.kind for fault in faults} == set(Kind) - {Kind.REBOOT}
+    assert all(fault.lasts_s is not None and fault.lasts_s < 6 for fault in faults)
