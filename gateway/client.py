@@ -46,6 +46,8 @@ from gateway.subjects import check_ids
 DIRECT_TIMEOUT_S: Final = 45.0
 """A direct send is answered with its outcome, after 30 s and a little at most."""
 _DIRECT_TRY_S: Final = 10.0
+_SESSIONS_AT_ONCE: Final = 500
+"""Sessions are never forgotten, and some 3,000 fill a reply."""
 
 SendName = Literal["send.text", "send.media", "send.location"]
 
@@ -169,7 +171,13 @@ class Client:
 
     async def sessions(self) -> tuple[SessionStatus, ...]:
         """Return the status of all sessions of the tenant."""
-        return (await self._requests.ask(SessionList, "sessions.list", None)).sessions
+        found: list[SessionStatus] = []
+        while True:
+            fields = {"after": found[-1].session_id if found else None, "limit": _SESSIONS_AT_ONCE}
+            part = (await self._requests.ask(SessionList, "sessions.list", None, fields)).sessions
+            found.extend(part)
+            if len(part) < _SESSIONS_AT_ONCE:
+                return tuple(found)
 
     async def qr(self, session_id: str) -> QrReply:
         """Return the current QR or link code; both null when there is none."""

@@ -55,14 +55,20 @@ class Queries:
         """Answer ``session.status``."""
         return await self.current_status(key)
 
-    async def sessions(self, tenant_id: str, _: SessionsList) -> SessionList:
+    async def sessions(self, tenant_id: str, command: SessionsList) -> SessionList:
         """Answer ``sessions.list``, ordered by session id."""
-        desired = [wanted for wanted in await self._registry.all_desired() if wanted.tenant_id == tenant_id]
+        after = command.after or ""
+        desired = [
+            wanted
+            for wanted in await self._registry.all_desired()
+            if wanted.tenant_id == tenant_id and wanted.session_id > after
+        ]
         seen = {
             status.session_id: status for status in await self._registry.all_statuses() if status.tenant_id == tenant_id
         }
         desired.sort(key=lambda wanted: wanted.session_id)
-        return SessionList(sessions=tuple(_shown(wanted, seen.get(wanted.session_id)) for wanted in desired))
+        part = desired[: command.limit]
+        return SessionList(sessions=tuple(_shown(wanted, seen.get(wanted.session_id)) for wanted in part))
 
     async def current_status(self, key: SessionKey) -> SessionStatus:
         """Return the status of a session. Raises ``UnknownSession``."""

@@ -12,7 +12,7 @@ from nats.micro.request import ERROR_CODE_HEADER, ERROR_HEADER
 
 from actors.errors import Unsupported, WafleetError
 from actors.messages.base import encode
-from actors.messages.replies import ErrorBody, ErrorReply, Reply
+from actors.messages.replies import ErrorBody, ErrorReply, Reply, SessionList
 
 MAX_REPLY_BYTES: Final = 1_000_000
 MAX_ERROR_BYTES: Final = 32_000
@@ -33,9 +33,10 @@ def render(outcome: Reply | ErrorBody) -> Answer:
         return _render_error(outcome)
     body = encode(outcome)
     if len(body) > MAX_REPLY_BYTES:
+        how = " with `limit` and `after`" if isinstance(outcome, SessionList) else ""
         return render_error(
             Unsupported(
-                f"the reply has {len(body)} bytes, at most {MAX_REPLY_BYTES} can be sent; ask for less at once",
+                f"the reply has {len(body)} bytes, at most {MAX_REPLY_BYTES} can be sent; ask for less at once{how}",
                 {"bytes": len(body), "max_bytes": MAX_REPLY_BYTES},
             )
         )

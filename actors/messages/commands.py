@@ -11,7 +11,7 @@ from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from actors.errors import InvalidCommand, Unsupported
 from actors.messages.base import Message, Timestamp
-from actors.messages.ids import JobId, PhoneNumber, Recipient
+from actors.messages.ids import ID_PATTERN, JobId, PhoneNumber, Recipient
 
 MAX_BODY_BYTES: Final = 1_000_000
 MAX_TEXT_CHARS: Final = 65_536
@@ -200,9 +200,13 @@ class ContactCheck(Command):
 
 
 class SessionsList(Command):
-    """Ask for the status of all sessions of the tenant."""
+    """Ask for the status of the tenant's sessions: all of them, ordered by id, or a part."""
 
     name: ClassVar[str] = "sessions.list"
+    after: Annotated[str, Field(pattern=ID_PATTERN)] | None = None
+    """Those whose id comes behind this one, byte by byte."""
+    limit: int | None = Field(default=None, ge=1, le=1_000)
+    """At most so many; a reply with fewer is the last part."""
 
 
 SESSION_COMMANDS: Final[tuple[type[Command], ...]] = (

@@ -51,7 +51,7 @@ class SessionStatus(Message):
 
 
 class SessionList(Message):
-    """All sessions of a tenant."""
+    """Sessions of a tenant, ordered by id."""
 
     sessions: tuple[SessionStatus, ...] = Field(strict=False)
 

@@ -103,6 +103,21 @@ class TestCommands:
             with pytest.raises(SendFailed):
                 await client.send_text("s1", PHONE, "x", mode="direct", idempotency_key="k")
 
+    @pytest.mark.parametrize("count", [0, 1, 4, 5])
+    async def test_all_sessions_are_listed_however_many_parts_it_takes(
+        self, bus: Bus, key: SessionKey, client: Client, monkeypatch: pytest.MonkeyPatch, count: int
+    ) -> None:
+        monkeypatch.setattr("gateway.client._SESSIONS_AT_ONCE", 2)
+        names = ["b", "a", "C", "_d", "e-1"][:count]
+        for name in names:
+            await put_session(bus, SessionKey(key.tenant_id, name), "ready")
+        await put_session(bus, SessionKey(f"{key.tenant_id}x", "z"), "ready")
+
+        async def all_are_listed() -> bool:
+            return [status.session_id for status in await client.sessions()] == sorted(names)
+
+        await eventually(all_are_listed, within_s=5)
+
     async def test_a_start_says_only_what_it_was_told(self, control: StandInControl, client: Client) -> None:
         """What is absent stays as an earlier start had it; null takes it away."""
         await client.start("s1")

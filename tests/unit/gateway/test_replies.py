@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.errors import InvalidCommand, WafleetError
-from actors.messages.replies import ErrorBody, ErrorReply, SessionList, SessionStatus
+from actors.messages.replies import ErrorBody, ErrorReply, ScreenshotReply, SessionList, SessionStatus
 from gateway.failures import UnknownFailure, error_of
 from gateway.replies import MAX_ERROR_BYTES, MAX_REPLY_BYTES, render, render_error
 
@@ -49,6 +49,9 @@ def test_a_reply_beyond_the_limit_becomes_an_error_that_says_so() -> None:
     beyond = render(SessionList(sessions=tuple(status(f"s{n}") for n in range(5_000))))
     error = ErrorReply.model_validate_json(beyond.body).error
     assert (error.code, error.details["max_bytes"]) == ("unsupported", MAX_REPLY_BYTES)
+    assert error.message.endswith("ask for less at once with `limit` and `after`")
+    screenshot = ErrorReply.model_validate_json(render(ScreenshotReply(png="x" * MAX_REPLY_BYTES)).body).error
+    assert screenshot.message.endswith("ask for less at once")
 
 
 def test_every_code_of_a_leaf_error_comes_back_as_its_class() -> None:

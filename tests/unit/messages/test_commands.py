@@ -82,6 +82,8 @@ def test_defaults_are_those_of_the_contract() -> None:
         ("send.location", PLACE | {"latitude": 90.1}, "latitude"),
         ("send.location", PLACE | {"longitude": -181}, "longitude"),
         ("job.get", {"job_id": "x"}, "job_id"),
+        ("sessions.list", {"after": "a.b"}, "after"),
+        ("sessions.list", {"limit": 0}, "limit"),
         ("contact.check", {"numbers": []}, "numbers"),
         ("contact.check", {"numbers": ["+6281234567890"] * 51}, "numbers"),
     ],
