@@ -12,6 +12,7 @@ from actors.errors import Unavailable
 EXPECTED_LAST: Final = "Nats-Expected-Last-Subject-Sequence"
 """Header of a compare-and-set: the sequence that the subject's last message must have; 0: it must have none."""
 _LIMIT_REACHED: Final = 10077
+_SHOWN_BYTES: Final = 80
 _WRONG_LAST_SEQUENCE: Final = frozenset({10071, 10164})
 
 
@@ -28,7 +29,6 @@ class Stored:
 class Refused:
     """JetStream answered with an error; nothing changed."""
 
-    code: int
     err_code: int
     description: str
 
@@ -50,13 +50,25 @@ class Refused:
 
 
 def publish_ack(msg: Msg) -> Stored | Refused:
-    """Read JetStream's answer to a publish."""
-    ack = orjson.loads(msg.data)
-    if "error" in ack:
-        return refusal(ack["error"])
-    return Stored(ack["seq"], ack.get("duplicate", False))
+    """Read JetStream's answer to a publish.
+
+    Raises:
+        Unavailable: It is none: whoever subscribes to a stream's subject may answer too, and the first answer counts.
+    """
+    try:
+        ack = orjson.loads(msg.data)
+    except orjson.JSONDecodeError:
+        ack = None
+    match ack:
+        case {"error": dict(error)}:
+            return refusal(error)
+        case {"seq": int(seq)}:
+            return Stored(seq, ack.get("duplicate") is True)
+    raise Unavailable(
+        f"expected JetStream's acknowledgement, got {msg.data[:_SHOWN_BYTES]!r}: does a subscriber answer what it sees?"
+    )
 
 
 def refusal(error: Mapping[str, Any]) -> Refused:
     """Read the error in an answer."""
-    return Refused(error.get("code", 0), error.get("err_code", 0), error.get("description", ""))
+    return Refused(error.get("err_code", 0), error.get("description", ""))

@@ -2,7 +2,7 @@
 
 Theory of operation. Without ``since`` events come live, which needs no more rights than every tenant has; what happens
 while the connection is lost is missed. With ``since`` they are read from the stream, old ones first, and reading goes
-on behind the last one after any interruption; where JetStream may not be read, they come live after all.
+on behind the last one after any interruption; where the first read is denied, they come live after all.
 
 Imports the event readers and the messages.
 """
@@ -20,7 +20,7 @@ from actors.clock import SystemClock
 from actors.errors import Unavailable
 from actors.messages.events import Event
 from gateway.connection import Bus
-from gateway.events import live_events, stored_events
+from gateway.events import check_readable, live_events, stored_events
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -133,6 +133,25 @@ class EventStream:
         return self._source
 
     async def _replay(self, since: datetime) -> AsyncGenerator[Event, None]:
+        events = self._stored(since) if await self._may_read() else self._live()
+        async with aclosing(events):
+            async for event in events:
+                yield event
+
+    async def _may_read(self) -> bool:
+        """Tell whether JetStream may be read; a server that is away has not said no."""
+        while True:
+            try:
+                await check_readable(self._bus, self._subject)
+            except Unavailable as exc:
+                if self._bus.is_connected:
+                    _log.warning("events of the past cannot be read, going on with new ones: %s", exc)
+                    return False
+                await self._pause(exc)
+            else:
+                return True
+
+    async def _stored(self, since: datetime) -> AsyncGenerator[Event, None]:
         last: int | None = None
         while True:
             stored = stored_events(self._bus, self._subject, after_seq=last or 0, since=since if last is None else None)
@@ -142,11 +161,17 @@ class EventStream:
                         last = item.stream_seq
                         yield item.event
             except Unavailable as exc:
-                if last is None:
-                    _log.warning("events of the past cannot be read, going on with new ones: %s", exc)
-                    break
-                _log.info("reading events again behind %d: %s", last, exc)
-                await SystemClock().sleep(_RETRY_S)
-        async with live_events(self._bus, self._subject) as live:
-            async for event in live:
-                yield event
+                await self._pause(exc)
+
+    async def _live(self) -> AsyncGenerator[Event, None]:
+        while True:
+            try:
+                async with live_events(self._bus, self._subject) as live:
+                    async for event in live:
+                        yield event
+            except Unavailable as exc:
+                await self._pause(exc)
+
+    async def _pause(self, exc: Unavailable) -> None:
+        _log.info("events cannot be read, trying again: %s", exc)
+        await SystemClock().sleep(_RETRY_S)

@@ -10,19 +10,23 @@ Owns the subjects' use and the duplicate ids of events. Imports the connection, 
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from random import Random
 from typing import Any, Final
 
 import orjson
 from nats.aio.msg import Msg
 
 from actors.clock import SystemClock
+from actors.core.backoff import RetryPolicy
+from actors.core.echoes import DELAYS_S
 from actors.errors import InvalidCommand, WafleetError
 from actors.messages.base import encode
 from actors.messages.events import Event, parse_event
 from actors.messages.ids import SessionKey, dedup_id
+from actors.ports import Clock
 from gateway.answers import Refused, publish_ack
 from gateway.connection import Bus
 from gateway.direct import read_batch
@@ -37,7 +41,7 @@ _LIVE_BUFFER: Final = 10_000
 _OUTBOX_LIMIT: Final = 1_000
 _OUTBOX_BATCH: Final = 256
 _OUTBOX_LINGER_S: Final = 0.005
-_OUTBOX_TRIES: Final = 5
+_OUTBOX_RETRY: Final = RetryPolicy(first_delay_s=0.1, max_delay_s=2.0)
 
 _log = logging.getLogger("wafleet.nats")
 
@@ -105,8 +109,10 @@ class EventOutbox:
     close together go out together: at 64 requests at once that is worth a third of what a gateway takes.
     """
 
-    def __init__(self, bus: Bus, *, limit: int = _OUTBOX_LIMIT) -> None:
+    def __init__(self, bus: Bus, *, limit: int = _OUTBOX_LIMIT, clock: Clock | None = None) -> None:
         self._bus: Final = bus
+        self._clock: Final = clock or SystemClock()
+        self._random: Final = Random()  # noqa: S311 - jitter
         self._waiting: Final[asyncio.Queue[Event]] = asyncio.Queue(limit)
         self._worker: asyncio.Task[None] | None = None
 
@@ -130,28 +136,34 @@ class EventOutbox:
             await asyncio.gather(self._worker, return_exceptions=True)
 
     async def _work(self) -> None:
-        clock = SystemClock()
         while True:
             batch = [await self._waiting.get()]
-            await clock.sleep(_OUTBOX_LINGER_S)
+            await self._clock.sleep(_OUTBOX_LINGER_S)
             while len(batch) < _OUTBOX_BATCH and not self._waiting.empty():
                 batch.append(self._waiting.get_nowait())
-            await self._publish(batch)
+            try:
+                await self._publish(batch)
+            except Exception:  # noqa: BLE001 - without its worker the queue would fill up, and then every send wait
+                _log.exception("%d events of the gateway are lost", len(batch))
             for _ in batch:
                 self._waiting.task_done()
 
     async def _publish(self, batch: Sequence[Event]) -> None:
-        """Publish events; each try waits for a lost connection by itself."""
-        errors: dict[str, WafleetError] = {}
-        for _ in range(_OUTBOX_TRIES):
+        """Publish events, as often as it takes within bounds; each try waits for a lost connection by itself."""
+        attempt = 1
+        while True:
             publishing = await asyncio.gather(*(begin_event(self._bus, event) for event in batch))
             outcomes = [await begun_one.outcome() for begun_one in publishing]
             errors = {event.id: error for event, error in zip(batch, outcomes, strict=True) if error is not None}
             batch = [event for event in batch if event.id in errors]
             if not batch:
                 return
+            attempt += 1
+            if not _OUTBOX_RETRY.allows(attempt):
+                break
+            await self._clock.sleep(_OUTBOX_RETRY.delay(attempt - 1, self._random))
         for event in batch:
-            _log.error("event %s %s is lost after %d tries: %s", event.event, event.id, _OUTBOX_TRIES, errors[event.id])
+            _log.error("event %s %s is lost after %d tries: %s", event.event, event.id, attempt - 1, errors[event.id])
 
 
 @asynccontextmanager
@@ -211,17 +223,13 @@ async def stored_events(
     Raises:
         Unavailable: JetStream did not answer; go on with the last ``stream_seq``.
     """
-    wake = asyncio.Event()
-
-    async def on_message(_: Msg) -> None:
-        wake.set()
-
-    forget = bus.on_reconnected(wake.set)
-    subscription = await bus.subscribe(subject, on_message) if follow else None
     start: dict[str, Any] = (
         {"seq": after_seq + 1} if since is None else {"start_time": since.astimezone(UTC).isoformat()}
     )
-    try:
+    async with AsyncExitStack() as stack:
+        wake = await stack.enter_async_context(_wake_ups(bus, subject)) if follow else asyncio.Event()
+        # nats-server wakes beside storing: the event may come a moment later (actors.core.echoes).
+        looks = iter(DELAYS_S)
         while True:
             wake.clear()
             page = await read_batch(bus, WA_EVENTS, {"next_by_subj": subject, "batch": _BATCH, **start})
@@ -234,19 +242,41 @@ async def stored_events(
                 continue
             if not follow:
                 return
-            await _woken(wake)
+            if await _woken(wake, next(looks, _POLL_S)):
+                looks = iter(DELAYS_S)
+
+
+async def check_readable(bus: Bus, subject: str) -> None:
+    """Read one event, to see whether ``stored_events`` can. Raises ``Unavailable``."""
+    await read_batch(bus, WA_EVENTS, {"next_by_subj": subject, "seq": 1, "batch": 1})
+
+
+@asynccontextmanager
+async def _wake_ups(bus: Bus, subject: str) -> AsyncIterator[asyncio.Event]:
+    """Set an event at each message, and after a lost connection."""
+    wake = asyncio.Event()
+
+    async def on_message(_: Msg) -> None:
+        wake.set()
+
+    forget = bus.on_reconnected(wake.set)
+    try:
+        subscription = await bus.subscribe(subject, on_message)
+        try:
+            yield wake
+        finally:
+            if not bus.client.is_closed:
+                await subscription.unsubscribe()
     finally:
         forget()
-        if subscription is not None and not bus.client.is_closed:
-            await subscription.unsubscribe()
 
 
-async def _woken(wake: asyncio.Event) -> None:
+async def _woken(wake: asyncio.Event, within_s: float) -> bool:
     try:
-        async with asyncio.timeout(_POLL_S):
-            await wake.wait()
+        async with asyncio.timeout(within_s):
+            return await wake.wait()
     except TimeoutError:
-        return
+        return False
 
 
 def _parse(body: bytes) -> Event | None:

@@ -1,8 +1,9 @@
 """The client library on a real nats-server: errors by code, repetitions, events, waiting."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -28,7 +29,7 @@ from gateway.client import Client
 from gateway.client_requests import ASKING_TRY_S, TRY_S_BY_COMMAND
 from gateway.connection import Bus, connect
 from gateway.control import SUPERVISOR_TIMEOUT_S
-from gateway.events import publish_event
+from gateway.events import live_events, publish_event
 from gateway.queries import ASK_TIMEOUT_S, PAGE_TIMEOUT_S
 from gateway.streams import ensure
 from tests.gateway.replicas import PHONE, Owner, client, control, gateway_bus, limits, owner, ready, replica
@@ -246,13 +247,59 @@ async def test_since_brings_the_past_then_the_present_over_a_lost_connection(
                 assert (await anext(events)).id == "after"
 
 
+async def test_a_server_that_is_away_ends_no_stream_of_events_and_costs_none(
+    own_nats_server: NatsServer, key: SessionKey, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "wafleet.client")
+    wait = Bus._wait_connected
+
+    async def wait_briefly(bus: Bus, timeout_s: float) -> None:
+        await wait(bus, min(timeout_s, 0.1))
+
+    begin = datetime.now(UTC)
+    async with (
+        await connect(own_nats_server.url, "owner") as owner_bus,
+        await Client.connect(own_nats_server.url, key.tenant_id) as client,
+    ):
+        await ensure(owner_bus)
+        before, during = client.events("s1", since=begin), client.events("s1", since=begin)
+        async with before, during:
+            waiting = [asyncio.create_task(anext(before))]
+            with pytest.raises(TimeoutError):  # it has read the stream then, which was empty
+                await asyncio.wait_for(asyncio.shield(waiting[0]), timeout=0.5)
+            with monkeypatch.context() as patched:
+                patched.setattr(Bus, "_wait_connected", wait_briefly)
+                own_nats_server.kill()
+                waiting.append(asyncio.create_task(anext(during)))
+
+                async def failed() -> bool:
+                    return caplog.text.count("trying again") >= 2
+
+                await eventually(failed, within_s=10)
+            own_nats_server.start()
+            await publish_event(owner_bus, event(key, "ready", "session.ready", id_="after"))
+            async with asyncio.timeout(10):
+                assert [one.id for one in await asyncio.gather(*waiting)] == ["after", "after"]
+        assert "going on with new ones" not in caplog.text
+
+
 async def test_where_the_past_may_not_be_read_events_come_live(
     bus: Bus, key: SessionKey, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def refused(*_: object, **__: object) -> object:
         raise Unavailable("no answer to $JS.API.DIRECT.GET.WA_EVENTS")
 
+    refusals = iter([Unavailable("NATS is away")])
+
+    @asynccontextmanager
+    async def live_at_the_second_try(bus: Bus, subject: str) -> AsyncIterator[AsyncIterator[Event]]:
+        for refusal in refusals:
+            raise refusal
+        async with live_events(bus, subject) as live:
+            yield live
+
     monkeypatch.setattr("gateway.events.read_batch", refused)
+    monkeypatch.setattr("gateway.client_events.live_events", live_at_the_second_try)
     async with client.events("s1", since=datetime.now(UTC)) as events:
         first = asyncio.create_task(anext(events))
 

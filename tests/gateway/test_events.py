@@ -4,12 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
 from actors.messages.ids import SessionKey
 from gateway.connection import Bus, connect
+from gateway.direct import Batch, read_batch
 from gateway.events import EventOutbox, JetStreamEventSink, live_events, stored_events
 from gateway.streams import ensure, event_subject
 from tests.gateway.building import make_event
@@ -91,6 +92,45 @@ async def test_the_outbox_stores_everything_before_it_closes(bus: Bus, key: Sess
     subject = event_subject(key, ">")
     stored = [found.event.id async for found in stored_events(bus, subject, follow=False)]
     assert sorted(stored) == sorted(f"e{number}" for number in range(100))
+
+
+async def test_an_event_that_wakes_its_follower_before_it_is_stored_comes_soon(
+    bus: Bus, key: SessionKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hidden = 0
+
+    async def read_late(*args: Any, **kwargs: Any) -> Batch:
+        nonlocal hidden
+        if hidden:
+            hidden -= 1
+            return Batch((), 0)
+        return await read_batch(*args, **kwargs)
+
+    monkeypatch.setattr("gateway.events.read_batch", read_late)
+    sink = JetStreamEventSink(bus, key)
+    await sink.publish(make_event(key, 1, seq=1))
+    async with aclosing(stored_events(bus, event_subject(key, ">"))) as events:
+        assert (await _next(events)).event.seq == 1
+        hidden = 2
+        await sink.publish(make_event(key, 2, seq=2))
+        assert (await _next(events)).event.seq == 2
+        assert hidden == 0
+
+
+async def test_a_follower_that_ends_before_it_follows_leaves_nothing_behind(
+    bus: Bus, key: SessionKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def stuck(*_: object, **__: object) -> None:
+        subscribing.set()
+        await asyncio.Event().wait()
+
+    subscribing, hooks = asyncio.Event(), len(bus._hooks)
+    monkeypatch.setattr(bus, "subscribe", stuck)
+    following = asyncio.create_task(anext(stored_events(bus, event_subject(key, ">"))))
+    await subscribing.wait()
+    following.cancel()
+    await asyncio.wait({following})
+    assert len(bus._hooks) == hooks
 
 
 async def test_nothing_is_missed_by_a_follower_or_lost_by_the_outbox_while_the_server_is_away(
