@@ -47,6 +47,8 @@ _KILL_OURSELVES_AFTER_S: Final = 0.5
 _WORKER_TITLE: Final = "ray::"
 """What the command line of every worker begins with."""
 _POLL_S: Final = 0.05
+_LOOK_AGAIN_S: Final = 1.0
+"""Between looks at an actor that stays out of reach: the GCS is asked by every session of a lost node."""
 _REACH_TIMEOUT_S: Final = 3.0
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -141,18 +143,28 @@ class RaySession:
             return
 
     async def _fate(self) -> Ended | Died:
+        wait_s = _POLL_S
         while True:
             try:
                 ended: Ended = await self._actor.wait_ended.remote()
             except ActorUnavailableError as error:
-                # Maybe only the connection to it is down. As long as the GCS lists it, it has not died.
-                if await _named(actor_name(self._key)) is None:
+                if await self._is_gone():
                     return Died(_first_line(error))
-                await self._clock.sleep(_POLL_S)
+                await self._clock.sleep(wait_s)
+                wait_s = min(2 * wait_s, _LOOK_AGAIN_S)
             except RayError as error:
                 return Died(_first_line(error))
             else:
                 return ended
+
+    async def _is_gone(self) -> bool:
+        """Tell whether an actor that cannot be reached has died: maybe only the connection to it is down."""
+        try:
+            return await _named(actor_name(self._key)) is None
+        except Unavailable as error:
+            # Who cannot say that it lives cannot say that it died; a hung one is found by its heartbeats.
+            _log.warning("[Session:%s] nobody says whether it lives: %s", self._key, error)
+            return False
 
 
 @dataclass(frozen=True)
@@ -326,15 +338,18 @@ async def connect(address: str, timeout_s: float = 60.0) -> RayControlPlane:
 def _join(address: str) -> None:
     """Attach this process. Ray itself would try for minutes where nothing listens, so that is found out before."""
     if address != "auto":
-        _prepare_for(*address.rsplit(":", 1))
+        host, _, port = address.rpartition(":")
+        if not host or not port.isdecimal():
+            raise ValueError(f"expected host:port or auto, got {address!r}")
+        _prepare_for(host, int(port))
     # Not WARNING: it would complain that it cannot handle SIGTERM from a thread, which is just as wanted.
     ray.init(address=address, namespace=NAMESPACE, log_to_driver=False, logging_level=logging.ERROR)
 
 
-def _prepare_for(host: str, port: str = "") -> None:
-    socket.create_connection((host, int(port)), _REACH_TIMEOUT_S).close()
+def _prepare_for(host: str, port: int) -> None:
+    socket.create_connection((host, port), _REACH_TIMEOUT_S).close()
     own_address: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
-    if host in _LOOPBACK and not _reaches(own_address, int(port)):
+    if host in _LOOPBACK and not _reaches(own_address, port):
         # Ray 2.60 replaces a loopback address by the machine's own, where a head that keeps to the loopback interface
         # (RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0) does not listen; services.get_node_ip_address reads this constant.
         ray._private.ray_constants.ENABLE_RAY_CLUSTER = False  # noqa: SLF001

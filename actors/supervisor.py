@@ -84,6 +84,9 @@ class Supervisor:
         self._office: _Office | None = None
         self._on_duty = asyncio.Event()
         self._stopping = asyncio.Event()
+        """No more steps are made."""
+        self._let_go = asyncio.Event()
+        """The lease is not needed any more."""
 
     def __repr__(self) -> str:
         return "supervisor"
@@ -107,10 +110,13 @@ class Supervisor:
         self._office = office = _Office(ports, tenure, keeper, orders)
         try:
             async with asyncio.TaskGroup() as group:
-                works = (self._keep_lease(office), self._keep_fleet(office), keeper.watch_nodes())
-                loops = [group.create_task(work) for work in works]
+                lease = group.create_task(self._keep_lease(office))
+                loops = [group.create_task(work) for work in (self._keep_fleet(office), keeper.watch_nodes())]
                 await self._stopping.wait()
                 await cancel(*loops)
+                # A drain takes longer than the lease lasts, and no other supervisor may start meanwhile what it ends.
+                await self._let_go.wait()
+                await cancel(lease)
         finally:
             self._on_duty.clear()
 
@@ -150,10 +156,14 @@ class Supervisor:
         on_duty = self._on_duty.is_set()
         self._stopping.set()
         if self._office is None:
+            self._let_go.set()
             return
         office, self._office = self._office, None
-        if drain and on_duty:
-            await office.keeper.drain(self._end_within_s)
+        try:
+            if drain and on_duty:
+                await office.keeper.drain(self._end_within_s)
+        finally:
+            self._let_go.set()
         await office.keeper.close()
         await office.tenure.release()
         await office.ports.close()

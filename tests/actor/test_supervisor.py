@@ -367,3 +367,19 @@ async def test_what_a_session_said_of_its_account_is_not_painted_over_by_a_shutd
     assert (stage.status("s1").state, stage.status("s1").reason) == ("blocked", "banned")
     await stage.supervise()
     assert stage.host.count("s1") == 1
+
+
+async def test_a_supervisor_keeps_its_lease_until_the_fleet_has_ended(stage: Stage) -> None:
+    await stage.order("s1", SessionStart())
+    stage.host.session("s1").stubborn = True
+    stopping = asyncio.create_task(stage.supervisor.stop(drain=True))
+    await stage.clock.advance(20)
+    renewals = stage.lease.renewals
+    await stage.clock.advance(9)
+    assert stage.lease.renewals > renewals
+    assert stage.lease.held is not None
+    assert code(await stage.order("s1", SessionStart())) == "unavailable"
+    await stage.clock.advance(2)
+    await stopping
+    assert stage.lease.held is None
+    assert stage.host.count("s1") == 1
