@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: setup demo test chaos lint bench clean
+.PHONY: setup demo test chaos nodes lint bench clean
 
 setup:
 	@$(PYTHON) .ci/setup.py
@@ -23,6 +23,10 @@ lint: setup
 SEEDS ?= 1
 chaos: setup
 	@$(BIN)/python -m tests.chaos $(foreach seed,$(or $(SEED),$(SEEDS)),--seed $(seed))
+
+# Several nodes: a minute, and network interfaces of its own where it may make them; else WAFLEET_TEST_NODES=processes.
+nodes: setup
+	@$(BIN)/python -m pytest tests/nodes
 
 bench: setup
 	@$(BIN)/python -m benchmarks

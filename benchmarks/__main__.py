@@ -1,9 +1,12 @@
-"""Run all measurements against one running system and print one table. Exits 1 if a target was missed."""
+"""Run all measurements and print one table: against one running system, then on several nodes.
+
+Exits 1 if a target was missed.
+"""
 
 import asyncio
 import sys
 
-from benchmarks import faults, round_trip, safety, sessions
+from benchmarks import faults, nodes, round_trip, safety, sessions
 from benchmarks.system import running
 from benchmarks.table import Row, show
 
@@ -16,6 +19,7 @@ async def main() -> int:
         rows += await sessions.measure(system)
         rows += await safety.measure(system)
         rows += await faults.measure(system)
+    rows += await nodes.measure()
     show(rows)
     return int(any(row.met is False for row in rows))
 

@@ -1,7 +1,7 @@
 """From a fault to ``ready`` again (or to the next message, where a session need not leave ``ready``): medians of five.
 
 Each round makes every fault once, so that repeats are more than a minute apart: restart budgets and reconnect attempts
-are those of a first fault. A node's loss needs two nodes: ``tests/nodes`` produces it.
+are those of a first fault. A node's loss needs further nodes: ``benchmarks/nodes.py``.
 """
 
 import asyncio
@@ -13,7 +13,6 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from itertools import pairwise
-from statistics import median
 from typing import Final
 
 import psutil
@@ -23,7 +22,7 @@ from actors.messages.jobs import OPEN_STATUSES
 from actors.messages.replies import JobAccepted
 from benchmarks.measure import kind_of
 from benchmarks.system import NO_LIMIT, System, part_of, worker_of
-from benchmarks.table import Row
+from benchmarks.table import Row, row_of_medians
 
 _SESSION: Final = "faulty"
 _WID: Final = "5511880000090@c.us"
@@ -49,12 +48,7 @@ async def measure(system: System) -> list[Row]:
                 took[name].append(await make(system))
                 await _fresh(system)
     await system.client.logout(_SESSION)
-    return [_row(name, took[name], most_s) for name, (_, most_s) in _FAULTS.items()]
-
-
-def _row(name: str, took: list[float], most_s: float) -> Row:
-    shown = f"median {median(took):.2f} s, worst {max(took):.2f} s"
-    return Row(f"{name}, median of {len(took)}", shown, f"<= {most_s:g} s", median(took) <= most_s)
+    return [row_of_medians(name, took[name], most_s) for name, (_, most_s) in _FAULTS.items()]
 
 
 async def _fresh(system: System) -> None:

@@ -1,6 +1,7 @@
 """The table that ``make bench`` prints."""
 
 from dataclasses import dataclass
+from statistics import median
 
 from rich.console import Console
 from rich.table import Table
@@ -15,6 +16,12 @@ class Row:
     target: str = ""
     met: bool | None = None
     """None where there is no target."""
+
+
+def row_of_medians(what: str, took: list[float], most_s: float) -> Row:
+    """Make the figure of something that was timed several times; its median counts."""
+    shown = f"median {median(took):.2f} s, worst {max(took):.2f} s"
+    return Row(f"{what}, median of {len(took)}", shown, f"<= {most_s:g} s", median(took) <= most_s)
 
 
 def show(rows: list[Row]) -> None:

@@ -141,9 +141,14 @@ class Fleet:
         return [event["t"] for event in events if event["t"] in {"login", "closed"}]
 
     async def copied(self, session_id: str) -> None:
-        """Wait until a snapshot of a session's profile is stored."""
+        """Wait until a snapshot of a session's profile is stored that its present owner made."""
         store = JetStreamSnapshotStore(self._bus, SessionKey(TENANT, session_id))
-        await eventually(store.stored, within_s=30, every_s=0.2)
+        epoch = (await self.client.status(session_id)).epoch
+
+        async def done() -> bool:
+            return any(one.manifest.epoch == epoch for one in await store.stored())
+
+        await eventually(done, within_s=30, every_s=0.2)
 
     async def sent(self, session_id: str, job_id: str, *, within_s: float) -> None:
         """Wait until WhatsApp's server has taken a job's message."""

@@ -72,6 +72,7 @@ class RayNode:
 
     async def start(self) -> None:
         """Start it, also once more after it has ended."""
+        shutil.rmtree(self._temp, ignore_errors=True)
         # The path is short: Ray puts sockets below it, and a socket's path has at most 107 characters.
         self._temp = tempfile.mkdtemp(prefix="ray", dir="/tmp")
         self._program = Program(*self._prefix, *self._command(), env=self._environment(), cwd=ROOT, stop_s=_STOP_S)
