@@ -115,14 +115,16 @@ class Queries:
             Unavailable: The session is to run and nobody owns it (it starts, moves, or has just died).
             WafleetError: What its owner answered instead.
         """
-        desired = await self.known(key)
+        desired, status = await self.current(key)
+        # One that ended by itself, as after an unscanned QR, has no owner either, and nobody is about to be one.
+        owned = desired.target == "running" and status.state not in ENDED_STATES
         window, queue = await asyncio.gather(
             self._ask(key, RateLimitQuery(), ASK_TIMEOUT_S), self._ask(key, QueueQuery(), ASK_TIMEOUT_S)
         )
         for answer in (window, queue):
             if isinstance(answer, ErrorBody):
                 raise error_of(answer)
-            if answer is None and desired.target == "running":
+            if answer is None and owned:
                 raise Unavailable(
                     f"nobody holds session {key.session_id!r} right now, so nobody knows its rate window: it starts, "
                     "moves or has just ended; try again"

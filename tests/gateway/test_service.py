@@ -203,6 +203,12 @@ async def test_reject_is_answered_unavailable_where_nobody_knows_the_window(
     assert (await ask("send.text", **said))["status"] == "accepted"
 
 
+async def test_reject_takes_a_job_for_a_session_that_ended_by_itself(bus: Bus, key: SessionKey, ask: Asking) -> None:
+    """Its target is still to run: nobody scanned the QR. Nothing is sent, so the window is free."""
+    await put_session(bus, key, "stopped")
+    assert (await ask("send.text", to=PHONE, message="x", on_limit="reject"))["status"] == "accepted"
+
+
 async def test_a_repeat_is_answered_by_its_job_where_nobody_knows_the_window(
     ready: SessionKey, ask: Asking, owner: Owner, control: StandInControl
 ) -> None:
