@@ -37,8 +37,6 @@ class StoredObject:
     name: str
     nuid: str
     """Names the subject of its chunks."""
-    size: int
-    digest: str
     metadata: Mapping[str, str]
     revision: int
     """What a compare-and-set of its name is built on."""
@@ -62,7 +60,7 @@ class ObjectStore:
         if info.get("deleted"):
             return None
         metadata = {str(key): str(value) for key, value in (info.get("metadata") or {}).items()}
-        return StoredObject(name, info["nuid"], int(info["size"]), info["digest"], metadata, found.seq)
+        return StoredObject(name, info["nuid"], metadata, found.seq)
 
     async def put(
         self, name: str, nuid: str, content: AsyncIterator[bytes], metadata: Mapping[str, str], *, revision: int
@@ -79,21 +77,22 @@ class ObjectStore:
         Returns:
             False if somebody else has written it meanwhile; then nothing changed.
         """
+        info = {"name": name, "bucket": self._name, "nuid": nuid, "metadata": dict(metadata)}
         try:
-            info = {"name": name, "bucket": self._name, "nuid": nuid, "metadata": dict(metadata)}
             info |= await self._put_chunks(nuid, content)
-            info["options"] = {"max_chunk_size": CHUNK_BYTES}
-            headers = {EXPECTED_LAST: str(revision), **_ROLLUP}
-            answer = await self._bus.store(self._meta_subject(name), orjson.dumps(info), headers=headers)
-            if isinstance(answer, Refused) and not answer.lost_race:
-                raise answer.unavailable(f"a write to {self._name}")
         except Unavailable:
             await self._drop_after_failure(nuid)
             raise
-        if isinstance(answer, Refused):
-            await self.drop_chunks(nuid)
+        info["options"] = {"max_chunk_size": CHUNK_BYTES}
+        headers = {EXPECTED_LAST: str(revision), **_ROLLUP}
+        # Where this has no answer it may be stored, so its chunks stay: a later sweep of its writer knows.
+        answer = await self._bus.store(self._meta_subject(name), orjson.dumps(info), headers=headers)
+        if not isinstance(answer, Refused):
+            return True
+        await self._drop_after_failure(nuid)
+        if answer.lost_race:
             return False
-        return True
+        raise answer.unavailable(f"a write to {self._name}")
 
     async def read(self, stored: StoredObject) -> AsyncIterator[bytes]:
         """Yield an object's chunks in order; whether they are complete is the caller's to check."""

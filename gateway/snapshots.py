@@ -3,11 +3,13 @@
 Names are ``<tenant>.<session>.<slot>``, chunks ``<tenant>.<session>.<epoch>-<id>``: what a crash left of an upload is
 found by that name and deleted by the next owner. A slot is written by compare-and-set and its manifest carries the
 epoch, so an owner of old cannot replace what a newer one has written. Snapshots of an ended login go to
-``wa_profile_quarantine``, where everything ends by itself after 7 days. Imports objects.
+``wa_profile_quarantine``, where everything ends by itself after 7 days; where that has no room, they are deleted at
+once. Imports objects.
 """
 
 import asyncio
 import hashlib
+import logging
 import secrets
 from collections.abc import AsyncIterator, Collection, Sequence
 from pathlib import Path
@@ -17,7 +19,7 @@ from pydantic import ValidationError
 
 from actors.core import profiles
 from actors.core.profiles import SLOTS, Held
-from actors.errors import SnapshotDamaged
+from actors.errors import SnapshotDamaged, Unavailable
 from actors.messages.ids import SessionKey
 from actors.messages.records import SnapshotManifest
 from actors.ports import StoredSnapshot
@@ -28,6 +30,8 @@ from gateway.streams import RETIRED_SNAPSHOTS, SNAPSHOTS
 _TRIES: Final = 3
 """Of a compare-and-set that somebody else won."""
 _MANIFEST: Final = "manifest"
+
+_log = logging.getLogger("wafleet.nats")
 
 
 class JetStreamSnapshotStore:
@@ -86,14 +90,30 @@ class JetStreamSnapshotStore:
             )
 
     async def retire(self) -> None:
-        """Put the newest aside for 7 days and delete the rest: the login was ended."""
+        """Put the newest aside for 7 days and delete all: the login was ended."""
         slots = await self._slots()
-        for number, one in enumerate(profiles.newest_first(_held(slots))):
-            found = slots[one.slot]
-            if number == 0:
-                # A name of its own: earlier logins may lie there still.
-                await self._retired.put(found.nuid, found.nuid, self._objects.read(found), found.metadata, revision=0)
+        newest_first = [slots[one.slot] for one in profiles.newest_first(_held(slots))]
+        for found in newest_first[1:]:
             await self._objects.delete(found)
+        for found in newest_first[:1]:
+            await self._put_aside(found)
+            await self._objects.delete(found)
+        for nuid in self._begun - {found.nuid for found in newest_first}:
+            await self._objects.drop_chunks(nuid)
+        self._begun.clear()
+
+    async def _put_aside(self, found: StoredObject) -> None:
+        """Copy a snapshot; its chunks' name is its name there, since earlier logins may lie there still."""
+        if await self._retired.find(found.nuid) is not None:
+            return  # by a try whose deletion failed
+        chunks = f"{found.nuid}-{secrets.token_hex(8)}"
+        try:
+            await self._retired.put(found.nuid, chunks, self._objects.read(found), found.metadata, revision=0)
+        except Unavailable as exc:
+            if "err_code" not in exc.details:
+                raise
+            # Refused, e.g. for want of room: a login that its owner ended must not stay for that.
+            _log.warning("a snapshot of %s is deleted at once, not kept for 7 days: %s", self._prefix, exc)
 
     async def _slots(self) -> dict[int, StoredObject]:
         found = [await self._objects.find(f"{self._prefix}.{slot}") for slot in range(SLOTS)]

@@ -6,10 +6,12 @@ import os
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import nats
 import pytest
 
+from actors.config import StoreConfig
 from actors.errors import SnapshotDamaged, Unavailable
 from actors.messages.ids import SessionKey
 from actors.messages.records import SnapshotManifest
@@ -17,7 +19,7 @@ from gateway.answers import Refused
 from gateway.connection import Bus, connect
 from gateway.objects import CHUNK_BYTES, ObjectStore
 from gateway.snapshots import JetStreamSnapshotStore
-from gateway.streams import RETIRED_SNAPSHOTS, SNAPSHOTS, ensure
+from gateway.streams import RETIRED_SNAPSHOTS, SNAPSHOTS, declared, ensure
 from tests.support.nats import NatsServer
 
 pytestmark = pytest.mark.nats
@@ -48,6 +50,17 @@ def manifest(content: bytes, *, epoch: int = 1) -> SnapshotManifest:
 
 async def chunk_names(bus: Bus, key: SessionKey, name: str = SNAPSHOTS) -> list[str]:
     return await ObjectStore(bus, name).chunk_names(f"{key.tenant_id}.{key.session_id}")
+
+
+async def put_aside(bus: Bus, key: SessionKey) -> list[bytes]:
+    """What lies in the quarantine of a session."""
+    store, contents = ObjectStore(bus, RETIRED_SNAPSHOTS), []
+    for chunks in await chunk_names(bus, key, RETIRED_SNAPSHOTS):
+        found = await store.find(chunks.rpartition("-")[0])
+        assert found is not None
+        assert found.nuid == chunks
+        contents.append(b"".join([chunk async for chunk in store.read(found)]))
+    return contents
 
 
 async def messages(bus: Bus, key: SessionKey) -> int:
@@ -208,15 +221,80 @@ async def test_snapshots_of_an_ended_login_lie_aside_for_seven_days(
     await store.retire()
     assert await store.stored() == []
     assert await messages(bus, key) == 0
-    (nuid,) = await chunk_names(bus, key, RETIRED_SNAPSHOTS)
-    aside = await ObjectStore(bus, RETIRED_SNAPSHOTS).find(nuid)
-    assert aside is not None
-    assert b"".join([chunk async for chunk in ObjectStore(bus, RETIRED_SNAPSHOTS).read(aside)]) == b"newest"
+    assert await put_aside(bus, key) == [b"newest"]
     info = await bus.api(f"STREAM.INFO.OBJ_{RETIRED_SNAPSHOTS}")
     assert not isinstance(info, Refused)
     assert info["config"]["max_age"] == 7 * 86_400 * 10**9
     # The next login begins anew, and its snapshots too.
     assert await store.store(file_of(tmp_path, b"next"), manifest(b"next"))
+
+
+async def test_a_retirement_that_failed_half_way_is_done_again_and_spoils_nothing(
+    store: JetStreamSnapshotStore, bus: Bus, key: SessionKey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(_: object) -> None:
+        raise Unavailable("NATS is away")
+
+    await store.store(file_of(tmp_path, b"login"), manifest(b"login"))
+    with monkeypatch.context() as patched:
+        patched.setattr(store._objects, "delete", away)
+        with pytest.raises(Unavailable):
+            await store.retire()
+    assert await put_aside(bus, key) == [b"login"]
+    await JetStreamSnapshotStore(bus, key).retire()
+    assert await store.stored() == []
+    assert await messages(bus, key) == 0
+    assert await put_aside(bus, key) == [b"login"]
+
+
+async def test_a_quarantine_without_room_keeps_no_ended_login_alive(
+    own_nats_server: NatsServer, key: SessionKey, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with await connect(own_nats_server.url, "test") as bus:
+        await ensure(bus, declared(store=StoreConfig(retired_snapshots_max_bytes=2**20)))
+        store = JetStreamSnapshotStore(bus, key)
+        for content in (os.urandom(9 * CHUNK_BYTES), os.urandom(9 * CHUNK_BYTES)):
+            await store.store(file_of(tmp_path, content), manifest(content))
+        await store.retire()
+        assert await store.stored() == []
+        assert await messages(bus, key) == 0
+        assert await put_aside(bus, key) == []
+        assert "is deleted at once, not kept for 7 days: JetStream refused a write to wa_profile_quar" in caplog.text
+
+
+async def test_a_snapshot_whose_last_write_was_stored_without_an_answer_is_whole(
+    store: JetStreamSnapshotStore, bus: Bus, key: SessionKey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = bus.store
+
+    async def unanswered(subject: str, body: bytes, **options: Any) -> None:
+        await stored(subject, body, **options)
+        raise Unavailable("no answer within 5 s")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(bus, "store", unanswered)
+        with pytest.raises(Unavailable):
+            await store.store(file_of(tmp_path, b"whole"), manifest(b"whole"))
+    (held,) = await store.stored()
+    await store.fetch(held, tmp_path / "fetched")
+    for content in (b"next", b"last"):
+        assert await store.store(file_of(tmp_path, content), manifest(content))
+    assert len(await chunk_names(bus, key)) == 2
+
+
+async def test_what_was_never_named_goes_with_the_login(
+    store: JetStreamSnapshotStore, bus: Bus, key: SessionKey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def lost(*_: object, **__: object) -> None:
+        raise Unavailable("no answer within 5 s")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(bus, "store", lost)
+        with pytest.raises(Unavailable):
+            await store.store(file_of(tmp_path, b"lost"), manifest(b"lost"))
+    assert len(await chunk_names(bus, key)) == 1
+    await store.retire()
+    assert await chunk_names(bus, key) == []
 
 
 async def test_a_store_without_room_or_without_a_server_is_unavailable(
