@@ -27,7 +27,7 @@ from actors.errors import Unavailable, WafleetError
 from actors.messages.commands import Command
 from actors.messages.ids import SessionKey
 from actors.messages.replies import ErrorBody, Reply
-from actors.ports import Clock, Died, Ended, Heartbeat, PortsFactory, SessionHandle, SessionSpec
+from actors.ports import Clock, Died, Ended, Heartbeat, PortsFactory, SessionHandle, SessionSpec, actor_name
 from actors.processes import SessionBody, SessionProcess, SupervisorBody, SupervisorProcess
 
 T = TypeVar("T")
@@ -35,7 +35,6 @@ NAMESPACE: Final = "wafleet"
 SUPERVISOR: Final = "supervisor"
 BROWSER_RESOURCE: Final = "browser"
 """A node offers as many of it as it may hold sessions: ``ray start --resources '{"browser": 40}'``."""
-_SESSION: Final = "session"
 _HEAD_NODE: Final = "node:__internal_head__"
 """A resource that Ray gives to the head alone."""
 _GCS_TIMEOUT_S: Final = 15.0
@@ -55,15 +54,11 @@ _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 _log = logging.getLogger("wafleet.cluster")
 
 
-def actor_name(key: SessionKey) -> str:
-    """Name a session's actor, as the dashboard shows it: ``session:<tenant>:<session>``."""
-    return f"{_SESSION}:{key}"
-
-
 def _key_of(name: str) -> SessionKey | None:
     """Read a name that ``actor_name`` made; None for that of anything else."""
-    kind, *ids = name.split(":")
-    return SessionKey(*ids) if kind == _SESSION else None
+    _, *ids = name.split(":")
+    key = SessionKey(*ids) if len(ids) == len(SessionKey._fields) else None
+    return key if key and actor_name(key) == name else None
 
 
 class RaySession:

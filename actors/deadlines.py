@@ -18,15 +18,23 @@ async def within(clock: Clock, seconds: float, call: Coroutine[Any, Any, T]) -> 
         TimeoutError: The deadline passed; the call was cancelled.
     """
     task = asyncio.create_task(call)
-    timer = asyncio.create_task(clock.sleep(seconds))
     try:
-        await asyncio.wait({task, timer}, return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
+        if not await done_within(clock, seconds, task):
             msg = f"no answer within {seconds:g} s"
             raise TimeoutError(msg)
         return task.result()
     finally:
-        await cancel(task, timer)
+        await cancel(task)
+
+
+async def done_within(clock: Clock, seconds: float, task: "asyncio.Task[Any]") -> bool:
+    """Wait for a task, but not longer than a deadline; tells whether it is done. One that is not goes on."""
+    timer = asyncio.create_task(clock.sleep(seconds))
+    try:
+        await asyncio.wait({task, timer}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        await cancel(timer)
+    return task.done()
 
 
 async def cancel(*tasks: "asyncio.Task[Any]") -> None:

@@ -17,7 +17,7 @@ from actors.core import attempts
 from actors.core.attempts import Begin, Finished, Here, LookUp, RenewPage, Settle
 from actors.core.facts import BrowserEnded, PageEnded
 from actors.core.signals import Fate, Faulted, Handled, HandleJob, PageSilent, SessionInput
-from actors.deadlines import cancel
+from actors.deadlines import cancel, done_within
 from actors.errors import (
     BrowserGone,
     MediaRejected,
@@ -94,9 +94,7 @@ class Sender:
             return None
         work, task = self._current
         if grace_s:
-            timer = asyncio.create_task(self._clock.sleep(grace_s))
-            await asyncio.wait({task, timer}, return_when=asyncio.FIRST_COMPLETED)
-            await cancel(timer)
+            await done_within(self._clock, grace_s, task)
         if self._current is None:
             return None
         self._current = None
@@ -264,9 +262,7 @@ class Sender:
         try:
             await asyncio.wait({call, acked}, return_when=asyncio.FIRST_COMPLETED)
             if not call.done():
-                grace = asyncio.create_task(self._clock.sleep(_RETURN_GRACE_S))
-                await asyncio.wait({call, grace}, return_when=asyncio.FIRST_COMPLETED)
-                await cancel(grace)
+                await done_within(self._clock, _RETURN_GRACE_S, call)
             return call.result() if call.done() else Sent(full_key, attempts.ACK_SENT)
         finally:
             await cancel(call, acked)

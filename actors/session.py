@@ -29,7 +29,7 @@ from actors.inbox import Inbox
 from actors.messages import commands
 from actors.messages.commands import Command
 from actors.messages.replies import ErrorBody, Reply, SessionStatus
-from actors.ports import Ended, Heartbeat, PortsFactory, SessionSpec
+from actors.ports import Ended, Heartbeat, PortsFactory, SessionSpec, actor_name
 from actors.session_parts import SessionParts, assemble
 from actors.session_view import SessionView
 
@@ -80,7 +80,7 @@ class SessionActor:
         self._alarm: tuple[float, asyncio.Task[None]] | None = None
 
     def __repr__(self) -> str:
-        return f"session:{self._spec.key}"
+        return actor_name(self._spec.key)
 
     # --- remote methods -------------------------------------------------------------------------------------------
 

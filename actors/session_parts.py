@@ -18,7 +18,7 @@ from actors.messages.records import LeaseRecord
 from actors.node import identity, process_started
 from actors.outbox import Outbox
 from actors.page_keeper import PageKeeper
-from actors.ports import OpenRequest, SessionPorts, SessionSpec
+from actors.ports import OpenRequest, SessionPorts, SessionSpec, actor_name
 from actors.profile_keeper import ProfileKeeper
 from actors.sending import Sender
 
@@ -88,7 +88,7 @@ def assemble(
         node=identity(),
         pid=os.getpid(),
         started=process_started(),
-        actor_name=f"session:{spec.key}",
+        actor_name=actor_name(spec.key),
     )
     lease = LeaseKeeper(
         ports.lease,

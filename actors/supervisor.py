@@ -7,19 +7,20 @@ it then finds the living actors by name before it creates any.
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 import secrets
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
-from typing import Any, Final
+from typing import Final
 
 from actors import node
 from actors.clock import SystemClock
 from actors.config import LeaseConfig, SessionConfig, SupervisorConfig
 from actors.core.fleet import FleetCore
-from actors.deadlines import cancel
+from actors.deadlines import cancel, within
 from actors.errors import Unavailable, WafleetError
 from actors.fleet_keeper import FleetKeeper
 from actors.messages.commands import Command
@@ -87,6 +88,8 @@ class Supervisor:
         """No more steps are made."""
         self._let_go = asyncio.Event()
         """The lease is not needed any more."""
+        self._keeping: asyncio.Task[None] | None = None
+        """Keeps the lease."""
 
     def __repr__(self) -> str:
         return "supervisor"
@@ -110,7 +113,7 @@ class Supervisor:
         self._office = office = _Office(ports, tenure, keeper, orders)
         try:
             async with asyncio.TaskGroup() as group:
-                lease = group.create_task(self._keep_lease(office))
+                lease = self._keeping = group.create_task(self._keep_lease(office))
                 loops = [group.create_task(work) for work in (self._keep_fleet(office), keeper.watch_nodes())]
                 await self._stopping.wait()
                 await cancel(*loops)
@@ -164,6 +167,9 @@ class Supervisor:
                 await office.keeper.drain(self._end_within_s)
         finally:
             self._let_go.set()
+        if self._keeping is not None:
+            # Else it might take the lease once more after it was given back.
+            await cancel(self._keeping)
         await office.keeper.close()
         await office.tenure.release()
         await office.ports.close()
@@ -198,7 +204,8 @@ class Supervisor:
             if office.tenure.held() and await self._step(office):
                 wait = min(wait, self._core.next_deadline - clock.monotonic())
             await clock.sleep(_STEP_GAP_S)
-            await _first(nudge.wait(), clock.sleep(wait - _STEP_GAP_S))
+            with contextlib.suppress(TimeoutError):
+                await within(clock, wait - _STEP_GAP_S, nudge.wait())
 
     async def _step(self, office: "_Office") -> bool:
         try:
@@ -221,12 +228,3 @@ class _Office:
     tenure: Tenure
     keeper: FleetKeeper
     orders: Orders
-
-
-async def _first(*waits: Coroutine[Any, Any, Any]) -> None:
-    """Wait until the first of them is over."""
-    tasks = [asyncio.create_task(each) for each in waits]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        await cancel(*tasks)

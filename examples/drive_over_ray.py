@@ -22,11 +22,12 @@ from typing import Any
 import ray
 
 from actors.clock import SystemClock
-from actors.cluster import NAMESPACE, SUPERVISOR, actor_name, connect, disconnect
+from actors.cluster import NAMESPACE, SUPERVISOR, connect, disconnect
 from actors.errors import Unavailable
 from actors.messages.commands import Command, QueueQuery, RateLimitQuery, SessionStart, SessionStatusQuery
 from actors.messages.ids import SessionKey
 from actors.messages.replies import ErrorBody
+from actors.ports import actor_name
 from gateway.up.state import find_located
 
 ANSWER_TIMEOUT_S = 20.0

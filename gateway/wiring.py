@@ -8,7 +8,7 @@ import logging
 from dataclasses import dataclass, field
 
 from actors.messages.ids import SessionKey
-from actors.ports import FleetPorts, SessionPorts, SessionSpec
+from actors.ports import FleetPorts, SessionPorts, SessionSpec, actor_name
 
 # ruff: noqa: PLC0415 - see above
 
@@ -43,7 +43,7 @@ class JetStreamPorts:
 
         key = SessionKey(spec.desired.tenant_id, spec.desired.session_id)
         config = spec.config.model_copy(update={"sessions_path": sessions_path(spec.config.sessions_path)})
-        bus = await connect(self.nats_url, f"session:{key}")
+        bus = await connect(self.nats_url, actor_name(key))
         browser = ChromiumBrowser(key, config)
 
         async def close() -> None:

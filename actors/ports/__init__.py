@@ -2,7 +2,7 @@
 
 JetStream's side of them lives in ``gateway/``, the browser's in ``actors/browser``, Ray's in ``actors/cluster``; tests
 bring in-memory ones. Every method that goes over a wire has a deadline inside its adapter and raises ``Unavailable``
-past it, if nothing else is said. Imports core and messages only.
+past it, if nothing else is said. Imports config, core and messages only.
 """
 
 from actors.ports.clock import Clock
@@ -19,6 +19,7 @@ from actors.ports.fleet import (
     SessionHost,
     SessionPorts,
     SessionSpec,
+    actor_name,
 )
 from actors.ports.page import Browser, Chat, Found, OpenRequest, Page, Prepared, Sent, Vitals
 from actors.ports.profiles import LocalProfile, Sealed, SnapshotStore, StoredSnapshot
@@ -69,4 +70,5 @@ __all__ = [
     "StoredJob",
     "StoredSnapshot",
     "Vitals",
+    "actor_name",
 ]

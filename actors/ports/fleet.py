@@ -65,6 +65,11 @@ class SessionSpec:
         return SessionKey(self.desired.tenant_id, self.desired.session_id)
 
 
+def actor_name(key: SessionKey) -> str:
+    """Name a session's actor, as logs, leases and the dashboard show it: ``session:<tenant>:<session>``."""
+    return f"session:{key}"
+
+
 class PortsFactory(Protocol):
     """A small picklable object that connects inside the process of the actor."""
 

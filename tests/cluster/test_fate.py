@@ -11,7 +11,7 @@ from actors import cluster
 from actors.cluster import RaySession, connect
 from actors.errors import Unavailable
 from actors.messages.ids import SessionKey
-from actors.ports import Died, Ended
+from actors.ports import Died, Ended, actor_name
 from tests.support.fakes import FakeClock
 
 
@@ -81,3 +81,10 @@ async def test_an_actor_out_of_reach_is_dead_once_the_gcs_does_not_list_it(monke
 async def test_an_address_without_a_port_is_refused_with_what_was_expected(address: str) -> None:
     with pytest.raises(Unavailable, match=f"expected host:port or auto, got '{address}'"):
         await connect(address)
+
+
+def test_only_names_of_session_actors_are_read_as_such() -> None:
+    key = SessionKey("acme", "s1")
+    assert cluster._key_of(actor_name(key)) == key
+    for other in ("supervisor", "", "session", "session:acme", "session:acme:s1:more", "other:acme:s1"):
+        assert cluster._key_of(other) is None
