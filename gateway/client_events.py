@@ -139,17 +139,26 @@ class EventStream:
                 yield event
 
     async def _may_read(self) -> bool:
-        """Tell whether JetStream may be read; a server that is away has not said no."""
+        """Tell whether JetStream may be read; a server that is away or frozen has not said no."""
         while True:
             try:
                 await check_readable(self._bus, self._subject)
             except Unavailable as exc:
-                if self._bus.is_connected:
+                if await self._server_answers():
                     _log.warning("events of the past cannot be read, going on with new ones: %s", exc)
                     return False
                 await self._pause(exc)
             else:
                 return True
+
+    async def _server_answers(self) -> bool:
+        if not self._bus.is_connected:
+            return False
+        try:
+            await self._bus.flush()
+        except Unavailable:
+            return False
+        return True
 
     async def _stored(self, since: datetime) -> AsyncGenerator[Event, None]:
         last: int | None = None

@@ -29,7 +29,7 @@ from gateway.client import Client
 from gateway.client_requests import ASKING_TRY_S, TRY_S_BY_COMMAND
 from gateway.connection import Bus, connect
 from gateway.control import SUPERVISOR_TIMEOUT_S
-from gateway.events import live_events, publish_event
+from gateway.events import check_readable, live_events, publish_event
 from gateway.queries import ASK_TIMEOUT_S, PAGE_TIMEOUT_S
 from gateway.streams import ensure
 from tests.gateway.replicas import PHONE, Owner, client, control, gateway_bus, limits, owner, ready, replica
@@ -281,6 +281,30 @@ async def test_a_server_that_is_away_ends_no_stream_of_events_and_costs_none(
             async with asyncio.timeout(10):
                 assert [one.id for one in await asyncio.gather(*waiting)] == ["after", "after"]
         assert "going on with new ones" not in caplog.text
+
+
+async def test_a_server_that_answers_nothing_has_not_denied_the_past(
+    bus: Bus, key: SessionKey, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = datetime.now(UTC)
+    await publish_event(bus, event(key, "ready", "session.ready", id_="past"))
+    silences = {one: iter([Unavailable("no answer within 5 s")]) for one in ("read", "flush")}
+    answered_flush = Bus.flush
+
+    async def read(bus: Bus, subject: str) -> None:
+        for silence in silences["read"]:
+            raise silence
+        await check_readable(bus, subject)
+
+    async def flush(bus: Bus, timeout_s: float = 5.0) -> None:
+        for silence in silences["flush"]:
+            raise silence
+        await answered_flush(bus, timeout_s)
+
+    monkeypatch.setattr("gateway.client_events.check_readable", read)
+    monkeypatch.setattr(Bus, "flush", flush)
+    async with client.events("s1", since=begin) as events:
+        assert await taken(events, 1) == ["past"]
 
 
 async def test_where_the_past_may_not_be_read_events_come_live(
