@@ -249,6 +249,8 @@ class SessionCore:
             return
         if isinstance(fact, Linked | Synced) and fact.wid:
             self._link(fact.wid)
+        if isinstance(fact, ConnectionLost):
+            self.dispatcher.socket_lost()
         cause = Cause(
             _INPUT_OF[type(fact)],
             getattr(fact, "reason", None),

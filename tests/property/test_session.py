@@ -212,7 +212,7 @@ class Sessions(RuleBasedStateMachine):
 
     @invariant()
     def the_mailbox_holds_a_bounded_part_of_the_log(self) -> None:
-        if not self.cancelling:
+        if not self.cancelling and not self.core.ended:
             assert len(self.core.dispatcher.mailbox) <= min(len(self.log), 4 * len(LANES))
 
     @invariant()

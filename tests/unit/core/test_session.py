@@ -180,6 +180,13 @@ def test_a_socket_that_heals_itself_is_no_attempt_and_one_that_does_not_is_reloa
     assert signals.ReloadPage() in talk.until(talk.now + 1)
 
 
+def test_what_the_page_sends_again_after_a_lost_socket_counts_in_the_window() -> None:
+    talk, job = Talk(*READY), held(1)
+    talk.give(job)
+    talk.say(ConnectionLost("socket"), signals.Handled(job, Fate.FINISHED, called=True), Synced(WID, None))
+    assert talk.core.dispatcher.window.state(talk.now).remaining == 18
+
+
 def test_a_crash_while_waiting_changes_the_remedy_and_counts_nothing() -> None:
     talk = Talk(*READY, PageEnded("crash"))
     talk.say(BrowserEnded("gone"))
