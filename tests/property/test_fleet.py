@@ -9,8 +9,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from actors.config import SupervisorConfig
 from actors.core.fleet import FleetCore
-from actors.core.fleet_actions import Action, Adopt, Announce, Beat, End, Kill, Observed, Start, Wish
-from actors.core.lifecycle import STATUS_OF, State
+from actors.core.fleet_actions import Action, Adopt, Announce, Beat, End, Kill, Observed, Phase, Start, Wish
+from actors.core.lifecycle import FINAL, STATUS_OF, State
 from actors.messages.ids import SessionKey
 from actors.messages.records import DesiredSession
 from actors.messages.replies import SessionStatus
@@ -145,8 +145,12 @@ class World(RuleBasedStateMachine):
             self.core.lost(key)
 
     @precondition(lambda self: self.alive)
-    @rule(data=st.data(), fate=st.sampled_from(["dies", "stopped", "failed", "lease_lost", "misses", "beats"]))
-    def something_happens_to_an_actor(self, data: st.DataObject, fate: str) -> None:
+    @rule(
+        data=st.data(),
+        fate=st.sampled_from(["dies", "stopped", "failed", "lease_lost", "misses", "beats"]),
+        tells=st.booleans(),
+    )
+    def something_happens_to_an_actor(self, data: st.DataObject, fate: str, *, tells: bool) -> None:
         key = data.draw(st.sampled_from(sorted(self.alive)))
         if fate in {"misses", "beats"}:
             self.core.beat(key, "ready" if fate == "beats" else None, self.now)
@@ -163,7 +167,10 @@ class World(RuleBasedStateMachine):
         else:
             state, reason = ("stopped", fate) if fate == "lease_lost" else (fate, None)
             actions = self.core.ended(key, state, reason, self.now)
-            self.announce(key, State(state))
+            if tells:
+                self.announce(key, State(state))
+            if actions:
+                self.failed.discard(key)
             if actions and not moved:
                 self.dead.add(key)
                 self.deaths[key] = self.deaths.get(key, 0) + 1
@@ -202,6 +209,14 @@ class World(RuleBasedStateMachine):
     @invariant()
     def time_for_the_next_step_is_known_while_anything_waits(self) -> None:
         assert self.core.next_deadline >= 0
+
+    def teardown(self) -> None:
+        for _ in range(2):
+            self.now += 5.0
+            self.reconcile(list_living=False)
+        for key, phase in self.core.phases().items():
+            if phase is Phase.ENDED:
+                assert State(self.statuses[key].state) in FINAL, "an end was told to nobody"
 
 
 World.TestCase.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
