@@ -29,11 +29,6 @@ class Round:
         return percentile(self.latencies_s, 0.5) * 1_000
 
     @property
-    def p99_ms(self) -> float:
-        """99th percentile of the latency."""
-        return percentile(self.latencies_s, 0.99) * 1_000
-
-    @property
     def per_second(self) -> float:
         """Calls per second."""
         return len(self.latencies_s) / self.took_s

@@ -32,7 +32,7 @@ SESSION = "accepts"
 _ECHO = "benchmark.echo"
 _ROUNDS = 5
 _ONE = 200
-_MANY = 1_200
+_MANY = 600
 _AT_ONCE = 64
 _MAX_P50_RATIO = 2.5
 _MIN_RATE_RATIO = 0.5
@@ -85,8 +85,8 @@ async def measure(system: System) -> list[Row]:
         for _ in range(_ROUNDS):
             rounds["echo"].append(await run_round(echo, count=_ONE, at_once=1))
             rounds["accept"].append(await run_round(accept, count=_ONE, at_once=1))
-            rounds["bare64"].append(await run_round(bare, count=_MANY // 2, at_once=_AT_ONCE))
-            rounds["accept64"].append(await run_round(accept, count=_MANY // 2, at_once=_AT_ONCE))
+            rounds["bare64"].append(await run_round(bare, count=_MANY, at_once=_AT_ONCE))
+            rounds["accept64"].append(await run_round(accept, count=_MANY, at_once=_AT_ONCE))
         await system.client.start(SESSION)
         await system.client.wait_until(SESSION, "pairing", timeout_s=60)
         for _ in range(_ROUNDS):
