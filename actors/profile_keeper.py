@@ -20,7 +20,7 @@ from actors.errors import PageFailure, ProfileUnsteady, SnapshotFailure, Unavail
 from actors.messages.records import ProfileHead, SnapshotManifest
 from actors.ports import Browser, Clock, LocalProfile, ProfileHeads, Sealed, SnapshotStore, StoredSnapshot
 
-_RETIRE_TIMEOUT_S: Final = 10.0
+_RETIRE_TIMEOUT_S: Final = 30.0
 _FAILURES: Final = (SnapshotFailure, PageFailure, Unavailable, TimeoutError, OSError)
 """What may come of making or storing a snapshot; the session goes on without it."""
 
