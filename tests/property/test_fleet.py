@@ -211,12 +211,19 @@ class World(RuleBasedStateMachine):
         assert self.core.next_deadline >= 0
 
     def teardown(self) -> None:
+        for key in self.alive & self.known:
+            self.alive.discard(key)
+            self.killing.discard(key)
+            for action in self.core.ended(key, "failed", "reconnect_exhausted", self.now):
+                self.carry_out(action)
         for _ in range(2):
             self.now += 5.0
             self.reconcile(list_living=False)
         for key, phase in self.core.phases().items():
             if phase is Phase.ENDED:
-                assert State(self.statuses[key].state) in FINAL, "an end was told to nobody"
+                told = self.statuses.get(key)
+                assert told is not None, "an end was told to nobody"
+                assert told.state in FINAL, "what was told is not that it ended"
 
 
 World.TestCase.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
