@@ -18,7 +18,7 @@ from unittest.mock import patch
 from ulid import ULID
 
 from actors.clock import SystemClock
-from actors.config import BrowserConfig, LeaseConfig, QueueConfig, SessionConfig
+from actors.config import BrowserConfig, LeaseConfig, MemoryConfig, QueueConfig, SessionConfig
 from actors.lease_keeper import LeaseKeeper
 from actors.messages.commands import SendText, SessionPause, SessionResume
 from actors.messages.events import QrEvent
@@ -77,7 +77,10 @@ async def _living(system: System, folder: Path, factory: PortsFactory) -> AsyncI
         tenant_id=_KEY.tenant_id, session_id=_KEY.session_id, target="running", rate_limit=NO_LIMIT,
         changed_at=datetime.now(UTC),
     )  # fmt: skip
-    config = SessionConfig(sessions_path=folder, browser=BrowserConfig(web_url=system.located.whatsapp_web_url))
+    # The session lives in this process, which has all of the running system below it: its memory is not the session's.
+    memory = MemoryConfig(budget_mib=0)
+    browser = BrowserConfig(web_url=system.located.whatsapp_web_url)
+    config = SessionConfig(sessions_path=folder, browser=browser, memory=memory)
     actor = SessionActor(SessionSpec(desired, config, LeaseConfig()), factory)
     life = asyncio.create_task(actor.run())
     try:
