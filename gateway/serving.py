@@ -100,8 +100,8 @@ async def _join(
 def _spare_collections() -> None:
     """Let the garbage collector leave alone what stays anyway, and come less often.
 
-    Ray and pydantic leave some hundred thousand objects, and a request makes and drops hundreds, none of them in cycles:
-    by default a request in two pays for a collection (measured: a tenth of a gateway's time).
+    Ray and pydantic leave some hundred thousand objects, and each request makes and drops hundreds, none of them in
+    cycles. Measured with `send.text`: 0.94 ms of a gateway's CPU for each in the place of 1.1 ms.
     """
     gc.collect()
     gc.freeze()
