@@ -181,8 +181,15 @@ class QueueConfig(Message):
 
     max_waiting_per_lane: int = Field(default=10_000, ge=1)
     default_expiry_s: float = Field(default=7 * 86_400.0, gt=0)
+    max_expiry_s: float = Field(default=30 * 86_400.0, gt=0)
+    """How far ahead ``expires_at`` may lie. Bounded, since the record of a job has to outlive it."""
     direct_expiry_s: float = Field(default=30.0, gt=0)
-    record_ttl_s: float = Field(default=3 * 86_400.0, gt=0)
+    record_ttl_s: float = Field(default=3 * 86_400.0, ge=86_400)
+    """How long the record of a job with an outcome is kept; an open one for ``max_expiry_s`` more.
+
+    At least a day: a job older than ``core.attempts.RECORDED_WITHIN`` without a record is taken for one that had its
+    outcome, so no record may go before that.
+    """
     inbox_ack_wait_s: float = Field(default=10.0, ge=1)
     """After it a command of the inbox, whose gateway was lost, is handed to another one."""
 
@@ -195,7 +202,10 @@ class StoreConfig(Message):
     jobs_max_bytes: int = Field(default=4 * 2**30, ge=2**20)
     """Waiting jobs; past it sends are refused as ``unavailable``."""
     records_max_bytes: int = Field(default=3 * 2**30, ge=2**20)
-    """What became of each job, some 1 KiB for ``QueueConfig.record_ttl_s``: a million jobs a day. Past it as above."""
+    """What became of each job, some 1 KiB for ``QueueConfig.record_ttl_s``: a million jobs a day. Past it as above.
+
+    Open records are kept longer, but they are no more than the jobs in ``jobs_max_bytes``.
+    """
     events_max_bytes: int = Field(default=2 * 2**30, ge=2**20)
     """Past it the oldest events go."""
     inbox_max_bytes: int = Field(default=256 * 2**20, ge=2**20)

@@ -83,7 +83,7 @@ class UnknownSession(CommandRejected):
 
 
 class UnknownJob(CommandRejected):
-    """No job of that id is known; records are kept for 3 days, or as ``record_ttl_s`` says."""
+    """No job of that id is known; records are kept for 3 days after the outcome, or as ``record_ttl_s`` says."""
 
     code = "unknown_job"
 

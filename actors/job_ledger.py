@@ -52,7 +52,7 @@ class JobLedger:
         self._log = log
 
     async def load(self, job: Job, seq: int) -> Revised[JobRecord]:
-        """Return a job's record; where the owner is first, its create is the record.
+        """Return a job's record; where the owner is first, its create is the record, and that of an old job is final.
 
         Raises:
             Unavailable: The store did not answer.
@@ -61,7 +61,9 @@ class JobLedger:
             found = await self._records.get(job.job_id)
             if found:
                 return found
-            record = new_record(job, seq=seq)
+            record, now = new_record(job, seq=seq), self._clock.now()
+            if settle := attempts.unrecorded(job, now):
+                record = attempts.settled(record, settle, sent_key=None, now=now)
             revision = await self._records.create(record)
             if revision is not None:
                 return Revised(record, revision)

@@ -6,6 +6,7 @@ deadline and size check, and a lost race is a value (None), not an exception. Im
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from math import ceil
 from typing import Final
 
 from nats.aio.msg import Msg
@@ -14,6 +15,9 @@ from gateway.answers import EXPECTED_LAST, Refused, Stored, publish_ack
 from gateway.connection import Bus
 from gateway.direct import last_message, read_all
 from gateway.inbox import Begun, begun
+
+_TTL: Final = "Nats-TTL"
+"""Header of a message that goes earlier than its stream's ``max_age`` says (NATS ADR-43), in whole seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +77,25 @@ class Bucket:
             return await self.update(key, value, 0)
         return await self.update(key, value, found.seq) if found.is_deletion else None
 
-    async def update(self, key: str, value: bytes, revision: int) -> int | None:
-        """Replace a value that is still at a revision; None if it is not."""
-        return await self._write(key, value, {EXPECTED_LAST: str(revision)})
+    async def update(self, key: str, value: bytes, revision: int, *, ttl_s: float | None = None) -> int | None:
+        """Replace a value that is still at a revision; None if it is not.
 
-    async def delete(self, key: str, revision: int) -> bool:
-        """Delete a key that is still at a revision; False if it is not."""
-        return await self._write(key, b"", {EXPECTED_LAST: str(revision), "KV-Operation": "DEL"}) is not None
+        Args:
+            key: The key.
+            value: Its new value.
+            revision: What it must be at.
+            ttl_s: How long the value is kept, where that is shorter than in the whole bucket, which must allow it.
+        """
+        return await self._write(key, value, {EXPECTED_LAST: str(revision)}, ttl_s)
 
-    async def _write(self, key: str, value: bytes, headers: dict[str, str]) -> int | None:
+    async def delete(self, key: str, revision: int, *, ttl_s: float | None = None) -> bool:
+        """Delete a key that is still at a revision; False if it is not. The mark of it is kept as in ``update``."""
+        headers = {EXPECTED_LAST: str(revision), "KV-Operation": "DEL"}
+        return await self._write(key, b"", headers, ttl_s) is not None
+
+    async def _write(self, key: str, value: bytes, headers: dict[str, str], ttl_s: float | None) -> int | None:
+        if ttl_s is not None:
+            headers[_TTL] = str(ceil(ttl_s))
         return self._revision(await self._bus.store(self._prefix + key, value, headers=headers))
 
     def _revision(self, answer: Stored | Refused) -> int | None:

@@ -34,6 +34,7 @@ from actors.messages.records import DesiredSession
 from actors.messages.replies import SessionStatus
 
 _LOCALHOST: Final = "localhost"
+_DAY_S: Final = 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +93,23 @@ def check_state(desired: DesiredSession, status: SessionStatus, command: SendCom
 
 
 def check_expiry(
-    command: SendCommand, now: datetime, origin: InboxOrigin | None = None
+    command: SendCommand, now: datetime, queue: QueueConfig, origin: InboxOrigin | None = None
 ) -> InvalidCommand | JobExpired | None:
-    """Tell whether no attempt could ever begin: a moment long past, or one that passed while nobody read the inbox."""
-    if command.expires_at is None or command.expires_at > now:
+    """Tell whether no attempt could ever begin: a moment long past, or one that passed while nobody read the inbox.
+
+    One too far ahead is refused as well, but in direct mode, which cuts it to its 30 s.
+    """
+    if command.expires_at is None:
         return None
+    if command.expires_at > now:
+        latest = now + timedelta(seconds=queue.max_expiry_s)
+        if command.mode == "direct" or command.expires_at <= latest:
+            return None
+        return InvalidCommand(
+            f"expires_at {rfc3339_ms(command.expires_at)} lies too far ahead; a job waits for "
+            f"{queue.max_expiry_s / _DAY_S:g} days at most",
+            {"field": "expires_at", "latest": rfc3339_ms(latest)},
+        )
     if origin is not None and command.expires_at > origin.stored_at:
         return JobExpired("expires_at passed before an attempt began")
     return InvalidCommand(

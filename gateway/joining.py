@@ -30,7 +30,9 @@ async def leave_ray() -> None:
 
 async def deploy_supervisor(control: RayControlPlane, settings: Settings, nats_url: str) -> None:
     """Get or create the supervisor. Raises ``Unavailable``."""
-    ports = JetStreamPorts(nats_url, profile_key(settings), settings.wafleet_log_level)
+    ports = JetStreamPorts(
+        nats_url, profile_key(settings), settings.wafleet_log_level, settings.queue_config().record_ttl_s
+    )
     build = partial(
         Supervisor,
         ports,

@@ -1,5 +1,10 @@
 """Job records in ``wa_job_records``: what became of each job, every change a compare-and-set.
 
+How long they live. An open record stays as long as its job may wait (the bucket's own age): it is what tells a session
+that an attempt was made, and a tenant that the job is there. One with an outcome is written with ``record_ttl_s``; kept
+as long as the others, they would fill the bucket ten times over. Where a job is still in the log then, because no
+session ran to delete it, ``core.attempts.unrecorded`` ends it unsent.
+
 Imports buckets and the records' model. History and attempts are kept inside the record, so one key holds all.
 """
 
@@ -7,6 +12,7 @@ from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
 
+from actors.config import QueueConfig
 from actors.errors import Unavailable
 from actors.messages.base import encode
 from actors.messages.ids import SessionKey
@@ -18,13 +24,16 @@ from gateway.inbox import Begun
 from gateway.streams import JOB_RECORDS
 
 _RECORD: Final[TypeAdapter[JobRecord]] = TypeAdapter(JobRecord)
+USUAL_TTL_S: Final = QueueConfig().record_ttl_s
 
 
 class RecordStore:
     """Records of all sessions: the gateway's view. Every method raises ``Unavailable``."""
 
-    def __init__(self, bus: Bus) -> None:
+    def __init__(self, bus: Bus, *, ttl_s: float = USUAL_TTL_S) -> None:
+        """Take the connection, and how long records with an outcome are kept."""
         self._bucket: Final = Bucket(bus, JOB_RECORDS)
+        self._ttl_s: Final = ttl_s
 
     async def get(self, key: SessionKey, job_id: str) -> Revised[JobRecord] | None:
         """Return a record."""
@@ -46,18 +55,20 @@ class RecordStore:
 
     async def update(self, record: JobRecord, revision: int) -> int | None:
         """Replace a record; None if it is no longer at that revision."""
-        return await self._bucket.update(_key_of(record), encode(record), revision)
+        ttl_s = None if record.is_open else self._ttl_s
+        return await self._bucket.update(_key_of(record), encode(record), revision, ttl_s=ttl_s)
 
     async def delete(self, record: JobRecord, revision: int) -> bool:
         """Take a record back that is still at a revision; False if it is not."""
-        return await self._bucket.delete(_key_of(record), revision)
+        return await self._bucket.delete(_key_of(record), revision, ttl_s=self._ttl_s)
 
 
 class JetStreamJobRecords:
     """``actors.ports.JobRecords`` of one session."""
 
-    def __init__(self, bus: Bus, key: SessionKey) -> None:
-        self._store: Final = RecordStore(bus)
+    def __init__(self, bus: Bus, key: SessionKey, *, ttl_s: float = USUAL_TTL_S) -> None:
+        """Take the connection, the session, and how long records with an outcome are kept."""
+        self._store: Final = RecordStore(bus, ttl_s=ttl_s)
         self._key: Final = key
 
     async def get(self, job_id: str) -> Revised[JobRecord] | None:

@@ -110,7 +110,7 @@ class GatewayReplica:
         self._registry: Final = JetStreamRegistry(bus)
         self._outbox: Final = EventOutbox(bus)
         asking, waiting = _bounds(self._limits)
-        jobs, records = JobWriter(bus, queue), RecordStore(bus)
+        jobs, records = JobWriter(bus, queue), RecordStore(bus, ttl_s=queue.record_ttl_s)
         queries = Queries(registry=self._registry, jobs=jobs, control=control, asking=asking)
         commands = JobCommands(bus, jobs, records, clock, known=queries.known)
         store = JobStore(jobs, records)

@@ -98,7 +98,7 @@ class Sends:
         desired, status = await self._queries.current(key)
         job = self._job(key, command, origin)
         refusal: WafleetError | None = check_state(desired, status, command)
-        refusal = refusal or check_expiry(command, job.accepted_at, origin)
+        refusal = refusal or check_expiry(command, job.accepted_at, self._queue, origin)
         asks = refusal is None and command.mode == "queue" and command.on_limit == "reject"
         if asks and await self._store.find(job) is None:
             refusal = await self._full_window(key)

@@ -137,7 +137,13 @@ class Settings(BaseSettings):
     def queue_config(self) -> QueueConfig:
         """Build the bounds of the job log. Raises ``InvalidSettings``."""
         named = {"max_waiting_per_lane": self.wafleet_max_waiting_per_lane}
-        return _build(QueueConfig, "WAFLEET_QUEUE", _merged(named, self.wafleet_queue))
+        queue = _build(QueueConfig, "WAFLEET_QUEUE", _merged(named, self.wafleet_queue))
+        if max(queue.default_expiry_s, queue.direct_expiry_s) > queue.max_expiry_s:
+            raise InvalidSettings(
+                "WAFLEET_QUEUE: expected default_expiry_s and direct_expiry_s <= max_expiry_s, so that no job outlives "
+                f"its record, got {queue.default_expiry_s:g}, {queue.direct_expiry_s:g} and {queue.max_expiry_s:g}"
+            )
+        return queue
 
     def store_config(self) -> StoreConfig:
         """Build the room of the streams. Raises ``InvalidSettings``."""

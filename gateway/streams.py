@@ -103,6 +103,8 @@ class StreamSpec:
     """``workqueue``: what its consumer acknowledged is deleted."""
     duplicate_window_s: float = _DUPLICATE_WINDOW_S
     consumers: tuple[ConsumerSpec, ...] = ()
+    takes_ttl: bool = False
+    """A message may name a shorter life than ``max_age_s`` (``Nats-TTL``; nats-server 2.11, older ones ignore it)."""
     is_object_store: bool = False
     """Named ``OBJ_<name>``, after NATS ADR-20: its writers delete what they replace, and nothing goes by itself."""
     replicas: int = 1
@@ -141,6 +143,7 @@ class StreamSpec:
             "discard_new_per_subject": self.refuse_per_subject,
             "duplicate_window": int(window_s * 1e9),
             "allow_direct": True,
+            "allow_msg_ttl": self.takes_ttl,
             "allow_rollup_hdrs": self.is_bucket or self.is_object_store,
             "deny_delete": self.is_bucket,
         }
@@ -172,7 +175,11 @@ def declared(
         _bucket(STATUS, store.bucket_max_bytes, republish=True),
         _bucket(LEASES, store.bucket_max_bytes, ttl_s=lease.ttl_s),
         _bucket(EPOCHS, store.bucket_max_bytes),
-        _bucket(JOB_RECORDS, store.records_max_bytes, ttl_s=queue.record_ttl_s),
+        # As long as the longest job: without its record a job would be sent a second time. Records with an outcome, by
+        # far the most, name their own shorter life (``gateway.records``).
+        replace(
+            _bucket(JOB_RECORDS, store.records_max_bytes, ttl_s=queue.max_expiry_s + queue.record_ttl_s), takes_ttl=True
+        ),
         _bucket(PROFILE_HEADS, store.bucket_max_bytes),
         _object_store(SNAPSHOTS, store.snapshots_max_bytes),
         _object_store(RETIRED_SNAPSHOTS, store.retired_snapshots_max_bytes, ttl_s=7 * 86_400.0),

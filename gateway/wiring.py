@@ -7,6 +7,7 @@ session's worker pays for what its own process needs.
 import logging
 from dataclasses import dataclass, field
 
+from actors.config import QueueConfig
 from actors.messages.ids import SessionKey
 from actors.ports import FleetPorts, SessionPorts, SessionSpec, actor_name
 
@@ -21,6 +22,8 @@ class JetStreamPorts:
     profile_key: bytes = field(repr=False)
     """Key of profile snapshots, the same on every node."""
     log_level: str = "INFO"
+    record_ttl_s: float = QueueConfig().record_ttl_s
+    """How long the records of jobs with an outcome are kept."""
 
     async def connect(self, spec: SessionSpec) -> SessionPorts:
         """Connect all ports of a session. Raises ``Unavailable``."""
@@ -56,7 +59,7 @@ class JetStreamPorts:
             clock=SystemClock(),
             browser=browser,
             jobs=JetStreamJobLog(bus, key),
-            records=JetStreamJobRecords(bus, key),
+            records=JetStreamJobRecords(bus, key, ttl_s=self.record_ttl_s),
             events=JetStreamEventSink(bus, key),
             status=JetStreamStatusBoard(bus, key),
             lease=JetStreamLeaseStore.of_session(bus, key),

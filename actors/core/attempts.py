@@ -2,6 +2,7 @@
 
 Asked in this order:
 
+- ``unrecorded``: is there a record at all? An old job without one had its outcome, and is not sent.
 - ``review``: what does the record say? Finished jobs are never sent; an attempt of unknown fate is looked up first.
 - ``after_lookup``: the page was asked for the id of that attempt. Ack >= 1 is sent. Ack 0 is sent again with the same
   id. Unknown means never sent, but only where the profile's content is the one of the attempt (``generation``), else
@@ -13,16 +14,19 @@ The functions that write a record's next version stand here too, so that history
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, Literal
 
 from actors.errors import JobCancelled, JobExpired, RateLimited, SendFailed, SendUnconfirmed, WafleetError
-from actors.messages.jobs import ACK_STATUSES, Attempt, JobError, JobRecord, StatusChange
+from actors.messages.jobs import ACK_STATUSES, Attempt, Job, JobError, JobRecord, StatusChange
 
 Outcome = Literal["sent", "failed", "unconfirmed", "expired", "cancelled"]
 ACK_SENT: Final = 1
 """WhatsApp's server has the message."""
 ACK_REFUSED: Final = -1
+RECORDED_WITHIN: Final = timedelta(hours=12)
+"""How young a job is that may have no record yet. Its record goes out with it, so seconds would do; more costs nothing
+up to a day, which is the least that a record with an outcome is kept (``QueueConfig.record_ttl_s``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +109,18 @@ def unconfirmed(why: str) -> Settle:
 def refuse(refusal: Settle, *, in_doubt: bool) -> Settle:
     """End an open job without a further attempt; one that may have left can't be called expired or cancelled."""
     return unconfirmed("an earlier attempt may have left") if in_doubt else refusal
+
+
+def unrecorded(job: Job, now: datetime) -> Settle | None:
+    """Decide what a job without a record calls for; None: it is new, the record is made by whoever comes first.
+
+    Records outlive their jobs as long as somebody deletes what has an outcome. Where no session ran for that (stopped,
+    failed, its owner died in between), the job stays in the log, and its record goes ``record_ttl_s`` after the
+    outcome: the message may have been sent, or the job cancelled. Sent again it must not be.
+    """
+    if now - job.accepted_at < RECORDED_WITHIN:
+        return None
+    return unconfirmed("it had its outcome so long ago that its record has run out")
 
 
 def review(record: JobRecord, refusal: Settle | None) -> Finished | LookUp | Settle | Begin:

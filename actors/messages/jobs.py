@@ -124,7 +124,10 @@ class StatusChange(Message):
 
 
 class JobRecord(Message):
-    """What became of a job; every change is compare-and-set. Key ``<tenant>.<session>.<job_id>``, kept 3 days."""
+    """What became of a job; every change is compare-and-set. Key ``<tenant>.<session>.<job_id>``.
+
+    It is kept as long as the job may wait, and 3 days after the outcome.
+    """
 
     job_id: JobId
     request_id: str

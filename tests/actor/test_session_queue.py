@@ -1,11 +1,14 @@
 """Waiting in a session actor: expiry, pause, direct sends, the window, and the log that is read in pieces."""
 
+from datetime import timedelta
+
 import pytest
 
 from actors.core.attempts import cancelled, settled
-from actors.messages.commands import QueueQuery, SessionPause, SessionResume
+from actors.messages.commands import QueueQuery, SessionLogout, SessionPause, SessionResume
 from actors.messages.jobs import Job
 from actors.messages.replies import QueueReply
+from actors.ports import Ended
 from tests.actor.conftest import Staged
 from tests.actor.stage import Stage, limit
 from tests.support.fakes import FakePorts, SendAct, settle
@@ -186,3 +189,36 @@ async def test_a_window_that_can_not_be_read_delays_the_start(staged: Staged) ->
     assert (stage.state, ports.browser.attempts) == ("starting", 0)
     await stage.clock.advance(1)
     assert stage.state == "ready"
+
+
+# --- records ------------------------------------------------------------------------------------------------------
+
+
+def aged(job: Job) -> Job:
+    """Return a job that was accepted four days ago."""
+    return job.model_copy(update={"accepted_at": job.accepted_at - timedelta(days=4)})
+
+
+async def test_an_old_job_without_a_record_is_never_sent_and_one_that_only_waited_is(staged: Staged) -> None:
+    """A job with an outcome stays in the log where no session runs to delete it; then its record runs out."""
+    ports = FakePorts()
+    before = Stage(ports)
+    forgotten, waiting = before.accept(aged(before.job())), before.accept(aged(before.job()))
+    del ports.records.stored[forgotten.job_id]
+    stage = await staged(ports)
+    assert stage.whatsapp.accepted == [waiting.message_id]
+    assert (stage.record(forgotten).status, stage.record(waiting).status) == ("unconfirmed", "sent")
+    assert [event.id for event in ports.events.of("message.unconfirmed")] == [f"{forgotten.job_id}.unconfirmed"]
+    assert ports.jobs.jobs == {}
+
+
+async def test_a_logout_calls_an_old_job_without_a_record_unconfirmed(staged: Staged) -> None:
+    ports = FakePorts()
+    ports.browser.opens.append("qr")
+    stage = await staged(ports)
+    job = stage.accept(aged(stage.job()))
+    del ports.records.stored[job.job_id]
+    await stage.ask(SessionLogout())
+    assert await stage.ended() == Ended("logged_out", "logout")
+    assert stage.record(job).status == "unconfirmed"
+    assert ports.jobs.jobs == {}

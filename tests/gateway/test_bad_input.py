@@ -22,6 +22,7 @@ pytestmark = [pytest.mark.nats, pytest.mark.usefixtures("replica")]
 
 Fields = dict[str, object]
 PAST = rfc3339_ms(datetime.now(UTC) - timedelta(seconds=1))
+TOO_FAR = rfc3339_ms(datetime.now(UTC) + timedelta(days=31))
 LATER = rfc3339_ms(datetime.now(UTC) + timedelta(hours=1))
 TEXT: Fields = {"to": PHONE, "message": "x"}
 PLACE: Fields = {"to": PHONE, "latitude": 1.0, "longitude": 1.0}
@@ -54,6 +55,7 @@ WRONG_FIELDS: list[tuple[str, Fields, str]] = [
     ("send.text", {**TEXT, "on_limit": "hope"}, "on_limit"),
     ("send.text", {**TEXT, "lane": "direct"}, "lane"),
     ("send.text", {**TEXT, "expires_at": PAST}, "expires_at"),
+    ("send.text", {**TEXT, "expires_at": TOO_FAR}, "expires_at"),
     ("send.text", {**TEXT, "expires_at": "tomorrow"}, "expires_at"),
     ("send.text", {**TEXT, "expires_at": "2030-01-01T00:00:00"}, "expires_at"),
     ("send.text", {**TEXT, "idempotency_key": ""}, "idempotency_key"),

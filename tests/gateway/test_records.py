@@ -4,12 +4,16 @@ import asyncio
 
 import pytest
 
+from actors.config import QueueConfig
 from actors.errors import InvalidCommand
 from actors.messages.ids import SessionKey
 from actors.messages.jobs import JobRecord, StatusChange, new_record
+from gateway.answers import Refused
 from gateway.connection import Bus
 from gateway.records import JetStreamJobRecords, RecordStore
+from gateway.streams import JOB_RECORDS, declared
 from tests.gateway.building import MOMENT, make_job
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.nats
 
@@ -28,6 +32,39 @@ async def test_a_record_is_read_back_as_it_was_written_by_session_and_by_gateway
         assert found is not None
         assert (found.value, found.revision) == (record, revision)
     assert await store.get(SessionKey(key.tenant_id, "other"), record.job_id) is None
+
+
+async def test_an_open_record_outlives_every_job_and_one_with_an_outcome_goes_sooner(bus: Bus, key: SessionKey) -> None:
+    """What still waits may have been tried: forgotten, it would be sent again."""
+    queue, store = QueueConfig(), RecordStore(bus, ttl_s=1)
+    (spec,) = [spec for spec in declared(queue) if spec.name == f"KV_{JOB_RECORDS}"]
+    assert spec.max_age_s >= queue.max_expiry_s + queue.record_ttl_s
+    waiting, tried, done, taken_back = (new_record(make_job(key)) for _ in range(4))
+    for record in (waiting, tried, done, taken_back):
+        assert await store.create(record) is not None
+    assert await store.update(_moved(tried, "sending"), await _revision(store, key, tried))
+    assert await store.update(_moved(done, "sent"), await _revision(store, key, done))
+    assert await store.delete(taken_back, await _revision(store, key, taken_back))
+    prefix = f"$KV.{JOB_RECORDS}.{key.tenant_id}.>"
+
+    async def left() -> int:
+        info = await bus.api(f"STREAM.INFO.KV_{JOB_RECORDS}", {"subjects_filter": prefix})
+        assert not isinstance(info, Refused)
+        return len(info["state"].get("subjects") or {})
+
+    async def gone() -> bool:
+        return await left() == 2
+
+    await eventually(gone, within_s=10)
+    assert await store.get(key, done.job_id) is None
+    assert await store.get(key, waiting.job_id) is not None
+    assert await store.get(key, tried.job_id) is not None
+
+
+async def _revision(store: RecordStore, key: SessionKey, record: JobRecord) -> int:
+    found = await store.get(key, record.job_id)
+    assert found is not None
+    return found.revision
 
 
 async def test_of_two_creators_one_wins(bus: Bus, key: SessionKey) -> None:

@@ -63,7 +63,12 @@ def test_fields_without_a_variable_are_reached_through_objects(monkeypatch: pyte
         ("WHATSAPP_WEB_URL", "web.whatsapp.com", r"WHATSAPP_WEB_URL: .*pattern"),
         ("WAFLEET_QUEUE", "{x", r"WAFLEET_QUEUE: .*expected a JSON object.*got '\{x'"),
         ("WAFLEET_QUEUE", "[1]", r"WAFLEET_QUEUE: .*dictionary, got \[1\]"),
-        ("WAFLEET_QUEUE", '{"record_ttl_s": -1}', r"WAFLEET_QUEUE\.record_ttl_s: .*greater than 0, got -1"),
+        (
+            "WAFLEET_QUEUE",
+            '{"record_ttl_s": -1}',
+            r"WAFLEET_QUEUE\.record_ttl_s: .*or equal to 86400, got -1",
+        ),
+        ("WAFLEET_QUEUE", '{"max_expiry_s": 60}', r"WAFLEET_QUEUE: expected .* <= max_expiry_s.* 604800, 30 and 60"),
         ("WAFLEET_STORE", '{"jobs_max_bytes": 5}', r"WAFLEET_STORE\.jobs_max_bytes: .*greater than or equal.*got 5"),
         ("WAFLEET_SESSION", '{"retry": {"tries": 1}}', r"WAFLEET_SESSION\.retry\.tries: Extra inputs.*got 1"),
         ("WAFLEET_SUPERVISOR", '{"reconcile_every_s": "2"}', r"WAFLEET_SUPERVISOR\.reconcile_every_s: .*valid number"),

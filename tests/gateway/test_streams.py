@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,16 @@ async def test_a_changed_bound_is_carried_out(own_nats_server: NatsServer) -> No
         await ensure(bus)
         await ensure(bus, declared(QueueConfig(max_waiting_per_lane=7)))
         assert (await _config(bus, "WA_JOBS"))["max_msgs_per_subject"] == 7
+
+
+async def test_a_bucket_of_an_earlier_version_learns_to_take_lives_of_single_records(
+    own_nats_server: NatsServer,
+) -> None:
+    async with await connect(own_nats_server.url, "gateway") as bus:
+        await ensure(bus, [replace(spec, takes_ttl=False) for spec in declared()])
+        assert not (await _config(bus, "KV_wa_job_records")).get("allow_msg_ttl")
+        await ensure(bus)
+        assert (await _config(bus, "KV_wa_job_records"))["allow_msg_ttl"] is True
 
 
 def test_each_bound_has_its_setting_and_a_full_stream_names_it() -> None:

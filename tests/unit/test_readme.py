@@ -11,6 +11,7 @@ from actors.messages.commands import MAX_BODY_BYTES, RateLimit
 from gateway.cli.main import app
 
 ROOT = Path(__file__).resolve().parents[2]
+DAY_S = 86_400
 README = (ROOT / "README.md").read_text()
 
 
@@ -22,6 +23,11 @@ def test_its_limits_are_the_defaults() -> None:
     retry, window, store = RetryConfig(), RateLimit(), StoreConfig()
     assert f"{window.max_messages} in any {window.window_ms // 1000} s" in README
     assert f"{QueueConfig().max_waiting_per_lane:,} per lane" in README
+    queue = QueueConfig()
+    days, seconds = queue.default_expiry_s / DAY_S, queue.direct_expiry_s
+    assert f"expires after {days:g} days; in direct mode after {seconds:g} s" in README
+    assert f"at most {queue.max_expiry_s / DAY_S:g} days ahead" in README
+    assert f"for {queue.record_ttl_s / DAY_S:g} days after its outcome" in README
     assert f"{MAX_BODY_BYTES:,} bytes" in README
     assert f"waiting jobs {store.jobs_max_bytes // 2**30} GiB, records {store.records_max_bytes // 2**30} GiB" in README
     assert f"snapshots of all sessions, two each | {store.snapshots_max_bytes // 2**30} GiB" in README

@@ -1,12 +1,14 @@
 from datetime import timedelta
 
 import pytest
+from pydantic import ValidationError
 
+from actors.config import QueueConfig
 from actors.core import attempts
 from actors.core.attempts import Begin, Finished, Here, LookUp, RenewPage, Settle
 from actors.errors import SendFailed
 from actors.messages.jobs import ACK_STATUSES, JobStatus
-from tests.unit.core.jobs import NOW, attempt, record
+from tests.unit.core.jobs import NOW, attempt, job, record
 
 HERE = Here(epoch=2, generation="g1", page=3)
 REFUSAL = attempts.expired()
@@ -16,6 +18,22 @@ def code(settle: object) -> str:
     assert isinstance(settle, Settle)
     assert settle.error is not None
     return settle.error.code
+
+
+# --- no record ----------------------------------------------------------------------------------------------------
+
+
+def test_a_new_job_needs_no_record_and_an_old_one_without_is_not_sent() -> None:
+    at = NOW + attempts.RECORDED_WITHIN
+    assert attempts.unrecorded(job(1), at - timedelta(seconds=1)) is None
+    old = attempts.unrecorded(job(1), at)
+    assert old is not None
+    assert (old.outcome, code(old)) == ("unconfirmed", "send_unconfirmed")
+
+
+def test_no_record_goes_before_its_absence_tells_something() -> None:
+    with pytest.raises(ValidationError):
+        QueueConfig(record_ttl_s=2 * attempts.RECORDED_WITHIN.total_seconds() - 1)
 
 
 # --- review -------------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ import orjson
 import pytest
 
 from actors.config import QueueConfig
-from actors.errors import MediaRejected
+from actors.errors import InvalidCommand, MediaRejected
 from actors.messages.commands import SendCommand, parse_command
 from actors.messages.ids import SessionKey, job_id_of_key
 from gateway.intake import body_hash, check_expiry, check_media, job_of
@@ -42,9 +42,17 @@ def test_a_job_expires_when_asked_and_a_direct_one_within_thirty_seconds(
     assert job.lane == ("direct" if mode == "direct" else "normal")
 
 
-def test_expires_at_must_lie_ahead() -> None:
-    assert check_expiry(send("send.text", message="x", expires_at=NOW.isoformat()), NOW) is not None
-    assert check_expiry(send("send.text", message="x"), NOW) is None
+def test_expires_at_must_lie_ahead_and_not_too_far() -> None:
+    queue, far = QueueConfig(max_expiry_s=10 * 86_400), NOW + timedelta(days=10)
+    assert check_expiry(send("send.text", message="x", expires_at=NOW.isoformat()), NOW, queue) is not None
+    assert check_expiry(send("send.text", message="x"), NOW, queue) is None
+    assert check_expiry(send("send.text", message="x", expires_at=far.isoformat()), NOW, queue) is None
+    farther = (far + timedelta(seconds=1)).isoformat()
+    refused = check_expiry(send("send.text", message="x", expires_at=farther), NOW, queue)
+    assert isinstance(refused, InvalidCommand)
+    assert refused.details == {"field": "expires_at", "latest": "2026-01-11T00:00:00.000Z"}
+    assert "10 days at most" in refused.message
+    assert check_expiry(send("send.text", message="x", mode="direct", expires_at=farther), NOW, queue) is None
 
 
 def test_the_body_hash_tells_wishes_apart_and_nothing_else() -> None:
