@@ -70,7 +70,10 @@ class DirectSends:
                     if earlier is None:
                         raise refusal
                     stored = earlier
-                if not stored.duplicate:
+                if stored.duplicate:
+                    # The request that ended it may have come no further than its record.
+                    await self._commands.finish_unsent(stored.record)
+                else:
                     await announce(job)
                 ended = await self._ended(job, outcome, look_first=stored.duplicate)
         if stored.duplicate or ended.status in ACK_STATUSES:

@@ -2,7 +2,8 @@
 
 Theory of operation. Accepted → cancelled (or expired) is a compare-and-set on the job's record, as is the session's
 accepted → sending: exactly one side wins. The winner publishes the outcome, then deletes the job from the log. If it
-dies in between, the session finds the final record, publishes the same event again and deletes the job itself.
+comes no further, whoever finds the final record does the same again: the session when it comes to the job, and, since
+a session may be stopped, a repeated request. Event id and deletion are the same each time.
 
 Imports job log, records and events.
 """
@@ -15,7 +16,7 @@ from actors.errors import JobCancelled, JobExpired, UnknownJob, WafleetError
 from actors.messages.commands import JobCancel, JobGet
 from actors.messages.events import JobData, JobEvent
 from actors.messages.ids import SessionKey
-from actors.messages.jobs import JobError, JobRecord, StatusChange
+from actors.messages.jobs import JobError, JobRecord, JobStatus, StatusChange
 from actors.messages.replies import JobReply
 from actors.ports import Clock, Revised
 from gateway.connection import Bus
@@ -25,6 +26,7 @@ from gateway.records import RecordStore
 
 _MAX_RACES: Final = 8
 """How often a compare-and-set is tried; each loss means that the record moved on."""
+_ENDED_UNSENT: Final[frozenset[JobStatus]] = frozenset({"cancelled", "expired"})
 
 _log = logging.getLogger("wafleet.gateway")
 
@@ -70,14 +72,30 @@ class JobCommands:
         for _ in range(_MAX_RACES):
             record = found.value
             if record.status != "accepted":
+                await self.finish_unsent(record)
                 return record
             ended = self._ended(record, status)
             if await self._records.update(ended, found.revision) is not None:
                 await self._announce(ended)
-                await self._clear(ended)
+                await self._clear(ended, ended.seq)
                 return ended
             found = await self._found(SessionKey(record.tenant_id, record.session_id), record.job_id)
         return found.value
+
+    async def finish_unsent(self, record: JobRecord) -> None:
+        """Announce and clear what was ended before any attempt and still is in the log; nothing for every other record.
+
+        Whoever ended it came no further than its record then, or is about to do the same: both do no harm twice.
+
+        Raises:
+            Unavailable: It may be neither announced nor cleared; to ask again is to go on here.
+        """
+        if record.status not in _ENDED_UNSENT or record.attempts:
+            return
+        seq = await self._seq_in_log(record)
+        if seq is not None:
+            await self._announce(record)
+            await self._clear(record, seq)
 
     async def _found(self, key: SessionKey, job_id: str) -> Revised[JobRecord]:
         found = await self._records.get(key, job_id)
@@ -108,7 +126,7 @@ class JobCommands:
             event="message.failed",
             tenant_id=record.tenant_id,
             session_id=record.session_id,
-            time=self._clock.now(),
+            time=record.history[-1].time,  # the same in a repeated event
             data=JobData(
                 job_id=record.job_id,
                 idempotency_key=record.idempotency_key,
@@ -119,12 +137,15 @@ class JobCommands:
         )
         await publish_event(self._bus, event)
 
-    async def _clear(self, record: JobRecord) -> None:
+    async def _seq_in_log(self, record: JobRecord) -> int | None:
+        key = SessionKey(record.tenant_id, record.session_id)
+        return await self._jobs.find_seq(key, record.lane, record.job_id, record.history[0].time)
+
+    async def _clear(self, record: JobRecord, seq: int | None) -> None:
         """Take the job out of the log; where that fails, the session does it when it comes to the job."""
         key = SessionKey(record.tenant_id, record.session_id)
         try:
-            accepted_at = record.history[0].time
-            seq = record.seq or await self._jobs.find_seq(key, record.lane, record.job_id, accepted_at)
+            seq = seq or await self._seq_in_log(record)
             if seq is not None:
                 await self._jobs.delete(key, seq)
         except WafleetError as exc:

@@ -7,10 +7,12 @@ import orjson
 import pytest
 
 from actors.config import QueueConfig
+from actors.errors import Unavailable
 from actors.messages.base import rfc3339_ms
+from actors.messages.events import Event
 from actors.messages.ids import SessionKey, job_id_of_key
 from actors.messages.jobs import JobRecord, StatusChange, new_record
-from gateway import direct_sends
+from gateway import direct_sends, job_commands
 from gateway.client import Client
 from gateway.connection import Bus, connect
 from gateway.events import live_events
@@ -335,6 +337,50 @@ async def test_a_job_is_either_cancelled_or_sent_never_both(
     assert len(sent) == len(set(sent))
     assert cancelled.isdisjoint(sent)
     assert cancelled | set(sent) == set(jobs)
+
+
+async def test_a_cancel_that_came_half_way_is_finished_by_its_repetition(
+    bus: Bus, ready: SessionKey, client: Client, ask: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No owner runs that would tell and clear it."""
+    job_id = (await client.send_text("s1", PHONE, "x")).job_id
+    with monkeypatch.context() as away:
+        away.setattr(job_commands, "publish_event", _no_answer)
+        assert error_code(await ask("job.cancel", job_id=job_id)) == "unavailable"
+    assert (await client.job("s1", job_id)).status == "cancelled"
+    assert len(await JetStreamJobLog(bus, ready).read("normal", 0, 10)) == 1
+    async with live_events(bus, event_subject(ready, "message.failed")) as events:
+        for _ in range(2):
+            assert (await client.cancel("s1", job_id)).status == "cancelled"
+            assert await JetStreamJobLog(bus, ready).read("normal", 0, 10) == []
+        other = (await client.send_text("s1", PHONE, "y")).job_id
+        await client.cancel("s1", other)
+        async with asyncio.timeout(5):
+            told = [(await anext(events)).id for _ in range(2)]
+    assert told == [f"{job_id}.cancelled", f"{other}.cancelled"]
+
+
+async def test_a_direct_send_that_expired_half_way_is_finished_by_its_repetition(
+    bus: Bus, ready: SessionKey, ask: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(direct_sends, "_GRACE_S", 0.05)
+    soon = rfc3339_ms(datetime.now(UTC) + timedelta(milliseconds=200))
+    said = {"to": PHONE, "message": "now", "mode": "direct", "expires_at": soon, "idempotency_key": "k"}
+    with monkeypatch.context() as away:
+        away.setattr(job_commands, "publish_event", _no_answer)
+        assert error_code(await ask("send.text", **said)) == "unavailable"
+    assert len(await JetStreamJobLog(bus, ready).read("direct", 0, 10)) == 1
+    async with live_events(bus, event_subject(ready, "message.failed")) as events:
+        again = await ask("send.text", **said)
+        async with asyncio.timeout(5):
+            event = await anext(events)
+    assert (again["status"], again["duplicate"]) == ("expired", True)
+    assert event.id == f"{job_id_of_key(ready, 'k')}.expired"
+    assert await JetStreamJobLog(bus, ready).read("direct", 0, 10) == []
+
+
+async def _no_answer(_bus: Bus, _event: Event) -> None:
+    raise Unavailable("JetStream did not answer")
 
 
 async def test_jobs_of_another_session_or_tenant_are_unknown(bus: Bus, ready: SessionKey, client: Client) -> None:
