@@ -35,6 +35,8 @@ from actors.messages.replies import SessionStatus
 
 _LOCALHOST: Final = "localhost"
 _DAY_S: Final = 86_400
+_PORTS: Final = {"http": 80, "https": 443}
+"""What a URL without a port means, to the fetcher as well: an exception for ``host:80`` is one for ``http://host/``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +202,7 @@ def _content(command: SendCommand) -> Content:
 def _check_url(url: str, allowed_private_hosts: AbstractSet[str]) -> None:
     try:
         parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
+        host, port = parts.hostname, parts.port or _PORTS[parts.scheme]
     except ValueError as exc:
         raise MediaRejected(f"url is not one that can be fetched: {exc}", {"field": "url"}) from exc
     if not host:

@@ -296,6 +296,20 @@ async def test_direct_bypasses_the_queue_so_it_has_no_lane_and_no_time(ready: Se
         assert error_code(reply) == "invalid_command"
 
 
+async def test_media_of_a_private_host_that_is_allowed_is_taken(
+    nats_server: NatsServer, control: StandInControl, ready: SessionKey, replica: GatewayReplica, ask: Asking
+) -> None:
+    url = "http://127.0.0.1/a.png"
+    assert error_code(await ask("send.media", to=PHONE, url=url)) == "media_rejected"
+    await replica.drain()
+    async with await connect(nats_server.url, "another gateway") as connection:
+        allowing = GatewayReplica(connection, control, allowed_private_hosts=frozenset({"127.0.0.1:80"}))
+        await allowing.start()
+        assert (await ask("send.media", to=PHONE, url=url))["status"] == "accepted"
+        assert error_code(await ask("send.media", to=PHONE, url="https://127.0.0.1/")) == "media_rejected"
+        await allowing.drain()
+
+
 # --- cancelling -------------------------------------------------------------------------------------------------------
 
 

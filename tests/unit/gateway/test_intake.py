@@ -79,6 +79,21 @@ def test_named_exceptions_public_addresses_and_host_names_pass(url: str) -> None
     check_media(send("send.media", url=url), frozenset({"127.0.0.1:8080"}))
 
 
+@pytest.mark.parametrize(
+    ("url", "allowed"),
+    [("http://127.0.0.1/a.png", "127.0.0.1:80"), ("https://127.0.0.1/a.png", "127.0.0.1:443"),
+     ("http://localhost/a.png", "localhost:80"), ("http://LOCALHOST:81/", "localhost")],
+)  # fmt: skip
+def test_a_url_without_a_port_means_the_one_of_its_scheme(url: str, allowed: str) -> None:
+    check_media(send("send.media", url=url), frozenset({allowed}))
+
+
+@pytest.mark.parametrize("allowed", ["127.0.0.1:443", "127.0.0.1:0", "127.0.0.1:None"])
+def test_an_exception_for_another_port_is_none_for_a_url_without_one(allowed: str) -> None:
+    with pytest.raises(MediaRejected):
+        check_media(send("send.media", url="http://127.0.0.1/a.png"), frozenset({allowed}))
+
+
 def test_an_exception_for_one_port_is_none_for_another() -> None:
     with pytest.raises(MediaRejected):
         check_media(send("send.media", url="http://127.0.0.1:8081/a.png"), frozenset({"127.0.0.1:8080"}))
