@@ -6,7 +6,7 @@ from typing import Final
 from actors.errors import BrowserLaunchFailed
 
 _FOLDER: Final = Path(__file__).parent
-_SCRIPTS: Final = ("bridge.js", "hearing.js", "chats.js")
+_SCRIPTS: Final = ("bridge.js", "hearing.js", "flights.js", "chats.js")
 BUNDLE: Final = _FOLDER / "bundle" / "wppconnect-wa.js"
 BINDING: Final = "__wafleetReport"
 """The function in the page that carries reports to Python."""

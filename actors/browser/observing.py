@@ -20,6 +20,7 @@ from actors.core.facts import (
     Linked,
     QrIdle,
     QrShown,
+    SendStranded,
     Synced,
     Unlinked,
 )
@@ -103,6 +104,8 @@ class PageObserver:
                 facts = self._login_ended(data["reason"])
             case "fate":
                 facts = self._fate(data)
+            case "stranded":
+                facts = (SendStranded("send_in_doubt"),)
             case "ack":
                 facts = (AckChanged(tuple(data["ids"]), data["chat"] or "", int(data["ack"])),)
         return facts

@@ -50,6 +50,13 @@ class ConnectionLost:
 
 
 @dataclass(frozen=True, slots=True)
+class SendStranded:
+    """The page wanted a new socket while a send was in flight and got none: it can't send or hear any more."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Unlinked:
     """The login is gone: logged out on the phone, or the device was removed."""
 
@@ -95,6 +102,6 @@ class AckChanged:
 
 
 Fact = (
-    QrShown | QrIdle | CodeShown | Linked | Synced | ConnectionLost | Unlinked | AccountBlocked | ActionNeeded
-    | PageEnded | BrowserEnded | AckChanged
+    QrShown | QrIdle | CodeShown | Linked | Synced | ConnectionLost | SendStranded | Unlinked | AccountBlocked
+    | ActionNeeded | PageEnded | BrowserEnded | AckChanged
 )  # fmt: skip

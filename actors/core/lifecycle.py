@@ -17,7 +17,8 @@ entries are generated.
 Pairing is no failure: ``PAIRING`` never counts an attempt. ``RECONNECTING`` has three ways in: the socket was lost
 (``ARM_GRACE``: the page gets a moment to heal itself), something broke (``ARM_BACKOFF``: an attempt is counted), or
 nothing is wrong with the connection, so that nothing is counted: a send is in doubt (``RELOAD_PAGE``), or the browser
-grew too large (``RENEW_BROWSER``). ``ARM_BACKOFF`` without an attempt left leads to ``RETRIES_EXHAUSTED``.
+grew too large (``RENEW_BROWSER``). ``ARM_BACKOFF`` without an attempt left leads to ``RETRIES_EXHAUSTED``. A page whose
+socket was lost under a send does not heal itself: it says so (``SEND_DOUBTED``) and is renewed at once.
 
 A profile that held a login and now shows a QR, or whose storage is gone, is taken from the last snapshot, once: the
 core makes ``LOGIN_VANISHED`` of it. After that a QR is a QR, except while reconnecting: there it means that the login
@@ -122,9 +123,9 @@ FINAL: Final = frozenset({State.STOPPED, State.LOGGED_OUT, State.FAILED, State.B
 LIVE: Final = tuple(state for state in State if state not in FINAL)
 FACTS: Final = (
     Input.QR_SHOWN, Input.QR_IDLE, Input.LINKED, Input.SYNCED, Input.ACTION_NEEDED, Input.CONNECTION_LOST,
-    Input.BROWSER_CRASHED, Input.UNLINKED, Input.ACCOUNT_BLOCKED,
+    Input.BROWSER_CRASHED, Input.UNLINKED, Input.ACCOUNT_BLOCKED, Input.SEND_DOUBTED,
 )  # fmt: skip
-"""Inputs that come from the page."""
+"""Inputs that come from the page; a send in doubt may also be our own finding."""
 
 _END: Final = (Effect.CLOSE_BROWSER, Effect.END)
 _OPEN: Final = Step(State.STARTING, (Effect.OPEN_BROWSER,))
@@ -134,6 +135,7 @@ _LOGOUT: Final = Step(
     State.LOGGED_OUT,
     (Effect.LOG_OUT, Effect.CLOSE_BROWSER, Effect.QUARANTINE, Effect.CANCEL_JOBS, Effect.END),
 )
+_RENEW: Final = Step(State.RECONNECTING, (Effect.RELOAD_PAGE,))
 _RETRY: Final = Step(State.RECONNECTING, (Effect.ARM_BACKOFF,))
 _UNLINKED: Final = Step(State.LOGGED_OUT, _END)
 _STOPPED: Final = Step(State.STOPPED, _END)
@@ -165,6 +167,7 @@ _TABLE: Final[Mapping[tuple[State, Input], Step]] = {
     (State.SYNCING, Input.SYNCED): Step(State.READY),
     (State.SYNCING, Input.ACTION_NEEDED): _ACT,
     (State.SYNCING, Input.BROWSER_CRASHED): _RETRY,
+    (State.SYNCING, Input.SEND_DOUBTED): _RENEW,
     (State.SYNCING, Input.UNLINKED): _UNLINKED,
     (State.SYNCING, Input.TIMED_OUT): _RETRY,
     (State.SYNCING, Input.LOGIN_VANISHED): _RESTORE,
@@ -172,6 +175,7 @@ _TABLE: Final[Mapping[tuple[State, Input], Step]] = {
     (State.ACTION_REQUIRED, Input.LINKED): Step(State.SYNCING),
     (State.ACTION_REQUIRED, Input.SYNCED): Step(State.READY),
     (State.ACTION_REQUIRED, Input.BROWSER_CRASHED): _RETRY,
+    (State.ACTION_REQUIRED, Input.SEND_DOUBTED): _RENEW,
     (State.ACTION_REQUIRED, Input.UNLINKED): _UNLINKED,
     (State.ACTION_REQUIRED, Input.TIMED_OUT): _STOPPED,
     (State.ACTION_REQUIRED, Input.LOGIN_VANISHED): _RESTORE,
@@ -182,7 +186,7 @@ _TABLE: Final[Mapping[tuple[State, Input], Step]] = {
     (State.READY, Input.PROBE_FAILED): _RETRY,
     (State.READY, Input.PAGE_DEAF): _RETRY,
     (State.READY, Input.RECYCLE): Step(State.RECONNECTING, (Effect.RENEW_BROWSER,)),
-    (State.READY, Input.SEND_DOUBTED): Step(State.RECONNECTING, (Effect.RELOAD_PAGE,)),
+    (State.READY, Input.SEND_DOUBTED): _RENEW,
     (State.READY, Input.UNLINKED): _UNLINKED,
     (State.READY, Input.QR_SHOWN): _UNLINKED,
     (State.READY, Input.LOGIN_VANISHED): _RESTORE,
@@ -191,12 +195,14 @@ _TABLE: Final[Mapping[tuple[State, Input], Step]] = {
     (State.RECONNECTING, Input.SYNCED): Step(State.READY),
     (State.RECONNECTING, Input.ACTION_NEEDED): _ACT,
     (State.RECONNECTING, Input.BROWSER_CRASHED): _RETRY,
+    (State.RECONNECTING, Input.SEND_DOUBTED): _RENEW,
     (State.RECONNECTING, Input.UNLINKED): _UNLINKED,
     (State.RECONNECTING, Input.LOGIN_VANISHED): _RESTORE,
     (State.RECONNECTING, Input.START_FAILED): _RETRY,
     (State.RECONNECTING, Input.TIMED_OUT): _RETRY,
     (State.RECONNECTING, Input.RETRIES_EXHAUSTED): Step(State.FAILED, _END),
     (State.DRAINING, Input.BROWSER_CRASHED): _STOPPED,
+    (State.DRAINING, Input.SEND_DOUBTED): _STOPPED,
     (State.DRAINING, Input.UNLINKED): _UNLINKED,
     (State.DRAINING, Input.DRAINED): _STOPPED,
     (State.DRAINING, Input.TIMED_OUT): _STOPPED,

@@ -292,7 +292,10 @@ class Machine:
                 self._timers[Timer.STATE] = now + self._config.offline_grace_s
             case Effect.ARM_BACKOFF:
                 self._plan_attempt(before, cause, now)
+            case Effect.RELOAD_PAGE if before is State.RECONNECTING and self.recovery.phase is not Phase.GRACE:
+                pass  # that page is being replaced already, or will be when its attempt begins
             case Effect.RELOAD_PAGE:
+                self.effects.append(signals.Log("A send is in doubt: the page is renewed", warning=True))
                 self.recovery.begin_uncounted(Remedy.RELOAD)
                 self._renew_page(now)
             case Effect.RENEW_BROWSER:

@@ -24,6 +24,7 @@ from actors.core.facts import (
     PageEnded,
     QrIdle,
     QrShown,
+    SendStranded,
     Synced,
     Unlinked,
 )
@@ -43,6 +44,7 @@ _INPUT_OF: Final[dict[type[Fact], Input]] = {
     Linked: Input.LINKED,
     Synced: Input.SYNCED,
     ConnectionLost: Input.CONNECTION_LOST,
+    SendStranded: Input.SEND_DOUBTED,
     Unlinked: Input.UNLINKED,
     AccountBlocked: Input.ACCOUNT_BLOCKED,
     ActionNeeded: Input.ACTION_NEEDED,
@@ -249,8 +251,6 @@ class SessionCore:
             return
         if isinstance(fact, Linked | Synced) and fact.wid:
             self._link(fact.wid)
-        if isinstance(fact, ConnectionLost):
-            self.dispatcher.socket_lost()
         cause = Cause(
             _INPUT_OF[type(fact)],
             getattr(fact, "reason", None),

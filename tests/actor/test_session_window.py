@@ -2,7 +2,7 @@
 
 import pytest
 
-from actors.core.facts import ConnectionLost, Synced
+from actors.core.facts import ConnectionLost, SendStranded, Synced
 from actors.messages.commands import RateLimitQuery
 from actors.messages.replies import RateLimitReply
 from tests.actor.conftest import Staged
@@ -36,7 +36,7 @@ async def test_a_timed_out_call_counts_while_its_page_heals_itself(staged: Stage
     await stage.clock.advance(4)
     page = stage.browser.page
     page.tell(ConnectionLost("socket"))
-    await stage.clock.advance(2)
+    await stage.clock.advance(0.5)
     assert stage.state == "reconnecting"
     page.tell(Synced(stage.whatsapp.wid, None))
     (direct,) = await stage.submit(lane="direct")
@@ -44,6 +44,28 @@ async def test_a_timed_out_call_counts_while_its_page_heals_itself(staged: Stage
     assert stage.browser.page.calls.count("reload") == 1, "it healed, but what hung in it could leave at any moment"
     assert stage.whatsapp.accepted == [late.message_id, direct.message_id]
     assert stage.whatsapp.accepted_at[1] - stage.whatsapp.accepted_at[0] >= 10
+
+
+async def test_what_the_server_may_have_from_a_lost_socket_is_repeated_as_an_attempt_with_a_place_of_its_own(
+    staged: Staged,
+) -> None:
+    stage = await staged(desired=limit(1, 10_000))
+    stage.browser.plan("hang")
+    (job,) = await stage.submit()
+    key = stage.record(job).attempts[-1].full_key
+    stage.whatsapp.accept(key)
+    stage.whatsapp.stored[key] = 0
+    await stage.clock.advance(2)
+    page = stage.browser.page
+    page.tell(ConnectionLost("socket"))
+    page.tell(SendStranded("send_in_doubt"))
+    await stage.clock.advance(9.9)
+    assert (stage.state, page.calls.count("reload"), await remaining(stage)) == ("ready", 1, 0)
+    assert stage.whatsapp.accepted == [job.message_id]
+    await stage.clock.advance(0.2)
+    assert stage.whatsapp.accepted == [job.message_id] * 2
+    record = stage.record(job)
+    assert (record.status, [one.n for one in record.attempts]) == ("sent", [1, 2])
 
 
 @pytest.mark.parametrize("takes_s", [0.0, 60.0])

@@ -7,13 +7,14 @@ from itertools import count
 import pytest
 
 from actors.browser import process
-from actors.core.facts import AckChanged, ConnectionLost, Synced
+from actors.core.facts import AckChanged, ConnectionLost, SendStranded, Synced
 from actors.errors import PageCrashed, PageUnresponsive, RecipientNotFound, SendFailed
 from actors.messages.jobs import Content, LocationContent, MediaContent, TextContent
 from actors.ports import Chat, Found, Sent
 from simulator.client import SentMessage, SimulatedPhone
 from simulator.server import SimulatorServer
 from tests.browser.watching import ANN, BOB, ME, NOBODY, Session
+from tests.support.simulator import QUICK
 from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
@@ -222,12 +223,73 @@ async def test_offline_is_neither_a_missing_number_nor_a_lost_message(linked: Se
     with pytest.raises(PageUnresponsive, match="sendText"):
         await send(linked, chat, TextContent(message="into the void"), bare, timeout_s=0.3)
     await linked.page._context.set_offline(offline=False)
+    await linked.watched.next(SendStranded)  # else the page would send it now, whenever that is
+    assert await accepted(phone, bare) == []
+    await renewed(linked)
+    assert await linked.page.lookup(chat.full_key(bare), bare, ANN) == Found(chat.full_key(bare), 0)
+    await linked.page.resolve(ANN)
+    assert (await send(linked, chat, TextContent(message="into the void"), bare)).ack >= 1
+    assert [one.dup for one in await accepted(phone, bare)] == [False]
+
+
+async def test_a_page_whose_socket_is_dropped_under_a_send_gets_no_other_one_and_repeats_nothing(
+    linked: Session, phone: SimulatedPhone
+) -> None:
+    chat, bare = await linked.page.resolve(ANN), bare_id()
+    await phone.fail(wid=ME, no_ack=True)
+    with pytest.raises(PageUnresponsive, match="sendText"):
+        await send(linked, chat, TextContent(message="once"), bare, timeout_s=0.5)
+    await phone.fail(wid=ME, no_ack=False)
+    linked.watched.skip()
+    await phone.drop(ME)
+    for _ in range(3):
+        await linked.watched.next(SendStranded)  # its own reconnects go on, as after any failed connection
+    assert not await connected(phone)
+    assert len(await accepted(phone, bare)) == 1
+    await renewed(linked)
+    assert await linked.page.lookup(chat.full_key(bare), bare, ANN) == Found(chat.full_key(bare), 0)
+    assert len(await accepted(phone, bare)) == 1, "a fresh page has forgotten it"
+    await linked.page.resolve(ANN)
+    assert (await send(linked, chat, TextContent(message="once"), bare)).ack >= 1
+    assert [one.dup for one in await accepted(phone, bare)] == [False, True]
+
+
+async def test_a_page_without_a_send_in_flight_gets_its_socket_back(linked: Session, phone: SimulatedPhone) -> None:
+    """Sent, refused, not even begun, and acked behind a deadline: none of them is in flight."""
+    chat, late, number = await linked.page.resolve(ANN), bare_id(), linked.page.page_number
+    assert (await send(linked, chat, TextContent(message="sent"), bare_id())).ack >= 1
+    await phone.fail(wid=ME, nack=True)
+    assert (await send(linked, chat, TextContent(message="no"), bare_id())).ack == -1
+    await phone.fail(wid=ME, nack=False)
+    with pytest.raises(SendFailed):
+        await send(linked, chat, TextContent(message="to nothing", reply_to=f"false_{ANN}_3EB000"), bare_id())
+    await phone.cfg(ack_ms=600)
+    with pytest.raises(PageUnresponsive, match="sendText"):
+        await send(linked, chat, TextContent(message="late"), late, timeout_s=0.3)
+
+    async def acked() -> bool:
+        found = await linked.page.lookup(chat.full_key(late), late, ANN)
+        return found is not None and found.ack >= 1
+
+    await eventually(acked, within_s=5)
+    await phone.cfg(ack_ms=QUICK.ack_ms)
+    told = len(linked.watched.of(SendStranded))
+    linked.watched.skip()
+    await phone.drop(ME)
+    await linked.watched.next(ConnectionLost)
     await linked.watched.next(Synced)
+    assert (linked.page.page_number, len(linked.watched.of(SendStranded))) == (number, told)
 
-    async def arrived() -> list[SentMessage]:
-        return await accepted(phone, bare)
 
-    await eventually(arrived, within_s=5)  # why a page is replaced before a message of unknown fate is repeated
+async def connected(phone: SimulatedPhone) -> bool:
+    return any(one["wid"] == ME for one in (await phone.state())["conns"])
+
+
+async def renewed(session: Session) -> None:
+    """Replace the page, as a session does that is told of a stranded send."""
+    session.watched.skip()
+    await session.page.reload()
+    await session.watched.next(Synced)
 
 
 async def test_on_lid_accounts_chats_go_by_lid_and_are_found_by_both(

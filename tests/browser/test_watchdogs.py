@@ -126,6 +126,19 @@ async def test_a_wedged_page_is_replaced_and_the_job_in_flight_ends_once(
     await sent_under_one_id(session, job)
 
 
+async def test_a_socket_dropped_under_a_send_renews_the_page_and_the_server_sees_only_attempts(
+    session: LiveSession, phone: SimulatedPhone
+) -> None:
+    ready, browser, attempts = session.times_ready, session.browser, session.attempts
+    job = await in_flight(session, phone)
+    assert await session.accepted(job) == 1
+    await phone.drop(WID)
+    await session.ready_again(ready)
+    assert await session.outcome(job) in _WENT
+    assert await session.accepted(job) == len(session.record(job).attempts) == 2
+    assert (session.attempts, session.browser) == (attempts, browser), "no reconnect attempt was spent on it"
+
+
 async def test_a_renderer_killed_while_it_is_wedged_leaves_nothing_stuck(
     session: LiveSession, phone: SimulatedPhone
 ) -> None:

@@ -27,6 +27,7 @@ from actors.core.facts import (
     PageEnded,
     QrIdle,
     QrShown,
+    SendStranded,
     Synced,
     Unlinked,
 )
@@ -47,7 +48,7 @@ HAPPY: list[Fact] = [Linked(WID, None), Synced(WID, None)]
 FACTS: list[Fact] = [
     *HAPPY, Linked(OTHER_WID, None), Synced(OTHER_WID, None), QrShown("2@", 1, 20.0), QrIdle(),
     CodeShown("ABCD", "+62", 180.0), ConnectionLost("x"), ActionNeeded("x"), PageEnded("x"), BrowserEnded("x"),
-    AckChanged(("x",), "c", 2),
+    AckChanged(("x",), "c", 2), SendStranded("x"),
 ]  # fmt: skip
 ENDS: list[SessionInput] = [
     Unlinked("x"), AccountBlocked("x"), signals.Logout(), signals.Faulted("x"), signals.Stop("x"),

@@ -159,7 +159,7 @@
     },
   });
 
-  Object.defineProperty(window, '__wafleet', { value: Object.freeze({ load, run, operations }) });
+  Object.defineProperty(window, '__wafleet', { value: Object.freeze({ load, report, run, operations }) });
   listen();
   report('hello', { query: location.search }).then(() => {
     confirmed = true;

@@ -2,6 +2,7 @@
 (() => {
   'use strict';
   const { operations } = window.__wafleet;
+  const flights = window.__wafleetFlights;
 
   const text = (value) => (value === undefined || value === null ? null : String(value));
   const wid = (address) => WPP.whatsapp.WidFactory.createWid(address);
@@ -36,14 +37,19 @@
 
   /** What a send came to; an exception after the message was handed over is an outcome too, not a failure. */
   async function outcome(key, sending) {
+    flights.begin(key);
     try {
       const sent = await sending();
       const result = text(sent.sendMsgResult?.messageSendResult ?? sent.sendMsgResult);
-      const message = WPP.whatsapp.MsgStore.get(key);
-      return { id: text(sent.id), ack: message?.ack ?? sent.ack, result };
+      const ack = WPP.whatsapp.MsgStore.get(key)?.ack ?? sent.ack;
+      if (ack || result === 'OK') {
+        flights.end(key);
+      }
+      return { id: text(sent.id), ack, result };
     } catch (error) {
       const message = WPP.whatsapp.MsgStore.get(key);
       if (!message) {
+        flights.end(key);
         throw error;
       }
       return { id: key, ack: message.ack, result: String(error?.message ?? error).slice(0, 500) };

@@ -15,6 +15,7 @@ from actors.core.facts import (
     Linked,
     QrIdle,
     QrShown,
+    SendStranded,
     Synced,
     Unlinked,
 )
@@ -52,6 +53,13 @@ class Page:
 
     def again(self, load: str, query: str = "") -> "Page":
         return Page(load, query, self.observer)
+
+
+def test_a_page_that_refused_itself_a_socket_says_so_each_time_as_long_as_it_is_the_page() -> None:
+    page = Page()
+    assert page.tell("stranded") == page.tell("stranded") == (SendStranded("send_in_doubt"),)
+    page.observer.expect_reload()
+    assert page.tell("stranded") == ()
 
 
 def test_a_restored_login_is_linked_and_synced_once_and_lost_when_the_socket_is() -> None:

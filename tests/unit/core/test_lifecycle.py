@@ -80,7 +80,7 @@ def test_the_diagram_is_drawn_from_the_table() -> None:
     lines = lifecycle.mermaid().splitlines()
     assert lines[:2] == ["stateDiagram-v2", "    [*] --> stopped"]
     assert "    pairing --> syncing: LINKED" in lines
-    losses = "CONNECTION_LOST, BROWSER_CRASHED, PROBE_FAILED, PAGE_DEAF, RECYCLE, SEND_DOUBTED"
+    losses = "CONNECTION_LOST, BROWSER_CRASHED, SEND_DOUBTED, PROBE_FAILED, PAGE_DEAF, RECYCLE"
     assert f"    ready --> reconnecting: {losses}" in lines
     assert "    failed --> [*]" in lines
     assert not any(line.startswith("    pairing --> pairing") for line in lines)

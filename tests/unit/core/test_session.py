@@ -10,10 +10,12 @@ from actors.core.facts import (
     BrowserEnded,
     CodeShown,
     ConnectionLost,
+    Fact,
     Linked,
     PageEnded,
     QrIdle,
     QrShown,
+    SendStranded,
     Synced,
     Unlinked,
 )
@@ -23,6 +25,8 @@ from actors.core.signals import Fate, SessionInput
 from actors.errors import InvalidTransition
 from tests.unit.core.jobs import held
 from tests.unit.core.talk import READY, WID, Talk, logged
+
+STRANDED = SendStranded("send_in_doubt")
 
 # --- start --------------------------------------------------------------------------------------------------------
 
@@ -180,11 +184,40 @@ def test_a_socket_that_heals_itself_is_no_attempt_and_one_that_does_not_is_reloa
     assert signals.ReloadPage() in talk.until(talk.now + 1)
 
 
-def test_what_the_page_sends_again_after_a_lost_socket_counts_in_the_window() -> None:
+def test_a_page_that_lost_its_socket_under_a_send_is_renewed_at_once_and_once() -> None:
     talk, job = Talk(*READY), held(1)
     talk.give(job)
-    talk.say(ConnectionLost("socket"), signals.Handled(job, Fate.FINISHED, called=True), Synced(WID, None))
-    assert talk.core.dispatcher.window.state(talk.now).remaining == 18
+    talk.say(ConnectionLost("socket"), STRANDED, STRANDED)
+    assert talk.wants(signals.ReloadPage) == [signals.ReloadPage()]
+    assert (talk.state, talk.core.reconnect_attempt) == (State.RECONNECTING, 0)
+    talk.say(signals.Handled(job, Fate.DOUBTED, called=True, page_gone=True), Synced(WID, None))
+    assert talk.wants(signals.HandleJob) == [signals.HandleJob(job, ready=True, may_send=False)]
+    assert talk.core.dispatcher.window.state(talk.now).remaining == 19
+
+
+def test_a_renewal_that_fails_is_followed_by_counted_attempts_and_what_waits_for_one_is_left_to_it() -> None:
+    talk = Talk(*READY, STRANDED)
+    assert (talk.state, talk.core.reason, talk.core.reconnect_attempt) == (State.RECONNECTING, "send_in_doubt", 0)
+    talk.say(signals.OpenFailed("no"))
+    talk.wants(signals.ReloadPage)
+    talk.say(STRANDED)
+    assert talk.wants(signals.ReloadPage) == []
+    assert talk.core.reconnect_attempt == 1
+    assert signals.OpenBrowser() in talk.until(talk.now + 1)
+
+
+@pytest.mark.parametrize("way", [(ActionNeeded("terms"),), (ActionNeeded("terms"), Linked(WID, None))])
+def test_a_page_that_waits_for_a_person_or_syncs_is_renewed_as_well(way: tuple[Fact, ...]) -> None:
+    talk = Talk(*READY, *way, STRANDED)
+    assert talk.wants(signals.ReloadPage) == [signals.ReloadPage()]
+    assert (talk.state, talk.core.reconnect_attempt) == (State.RECONNECTING, 0)
+
+
+def test_a_drain_ends_with_the_page_that_can_not_finish_it() -> None:
+    talk = Talk(*READY)
+    talk.give(held(1))
+    talk.say(signals.Stop("stopped"), STRANDED)
+    assert (talk.state, talk.core.reason) == (State.STOPPED, "stopped")
 
 
 def test_a_crash_while_waiting_changes_the_remedy_and_counts_nothing() -> None:
