@@ -33,9 +33,7 @@ class Dispatcher:
         self._reviewed: int | None = None
         """Sequence of the head that was looked at while the window was full."""
         self._in_doubt = 0
-        """Calls that ended without an answer and whose page is not gone, and repeats of them: each keeps its place."""
-        self._repeats = 0
-        """How often the page may have sent the message in flight once more, by itself."""
+        """Calls that ended without an answer and whose page is not gone: each may send yet, and keeps its place."""
         self._doubted: Held | None = None
         """The job whose attempt is in doubt: its fate is asked for before anything else is sent, so there is one."""
         self._need_page: set[int] = set()
@@ -83,33 +81,14 @@ class Dispatcher:
         self._reviewed = self._doubted = None
 
     def _account(self, active: HandleJob, handled: Handled, now: float) -> None:
-        """Settle what the handling costs in the window: a place for the call, and one for each repeat of the page."""
-        repeats, self._repeats = self._repeats, 0
+        """Settle what the handling costs in the window."""
         if active.may_send and handled.may_still_send:
             self._in_doubt += 1
-            self._hold(repeats)
         else:
             if active.may_send:
                 self.window.give_back()
             if handled.called:
-                for _ in range(1 + repeats):
-                    self.window.count(now)
-
-    def _hold(self, repeats: int) -> None:
-        """Keep places for repeats of a call in doubt until its page is gone."""
-        for _ in range(repeats):
-            self.window.hold()
-        self._in_doubt += repeats
-
-    def socket_lost(self) -> None:
-        """Note that the page lost its socket: when it is back, the page sends what has no ack once more by itself.
-
-        That is how WhatsApp Web works (``simulator/page/sending.js``); its server sees each of them (promise 3).
-        """
-        if self.active and self.active.may_send:
-            self._repeats += 1
-        elif self._in_doubt:
-            self._hold(1)
+                self.window.count(now)
 
     def page_gone(self, now: float) -> None:
         """Note that nothing of a former page can leave any more: calls in doubt ended now, at the latest."""

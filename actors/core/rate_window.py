@@ -72,10 +72,6 @@ class RateWindow:
         self._in_flight += 1
         return Admit()
 
-    def hold(self) -> None:
-        """Take a place for a send that nobody can keep from beginning, whether there is room or not."""
-        self._in_flight += 1
-
     def release(self, now: float) -> None:
         """Stamp a send whose call returned, or whose page ended under it."""
         self.give_back()

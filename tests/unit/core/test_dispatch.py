@@ -85,42 +85,6 @@ def test_a_call_in_doubt_keeps_its_place_until_its_page_is_gone() -> None:
     assert it.window.state(101).reset_at == 161
 
 
-def test_a_page_that_lost_its_socket_under_a_call_sends_once_more_and_that_counts() -> None:
-    """Found by `make chaos`: 21 messages in a window of 20, one of them the page's own repeat after a lost socket."""
-    first, second = held(1), held(2)
-    it = dispatcher(first, second, max_messages=20)
-    it.begin(0, ready=True)
-    it.socket_lost()
-    it.end(handled(first), 1)
-    assert it.window.state(1).remaining == 18
-    it.begin(1, ready=True)
-    it.end(handled(second), 2)
-    assert it.window.state(2).remaining == 17, "the repeat was that of the first one"
-
-
-def test_a_lost_socket_costs_nothing_where_nothing_was_called() -> None:
-    job = held(1)
-    it = dispatcher(job)
-    it.socket_lost()
-    it.begin(0, ready=True)
-    it.socket_lost()
-    it.end(handled(job, Fate.UNAVAILABLE, called=False), 1)
-    assert it.window.state(1).remaining == 20
-
-
-def test_the_repeats_of_a_call_in_doubt_keep_their_places_until_its_page_is_gone() -> None:
-    job = held(1)
-    it = dispatcher(job)
-    it.begin(0, ready=True)
-    it.socket_lost()
-    it.end(handled(job, Fate.DOUBTED), 30)
-    it.socket_lost()
-    assert it.window.state(100).remaining == 17
-    it.page_gone(101)
-    assert it.window.state(160.9).remaining == 17
-    assert it.window.state(161).remaining == 20
-
-
 def test_a_call_whose_page_is_gone_ends_with_it() -> None:
     job = held(1)
     it = dispatcher(job, max_messages=1)
