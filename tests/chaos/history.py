@@ -3,7 +3,7 @@
 All moments are seconds since 1970; every process of a run is on one machine.
 """
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
@@ -153,28 +153,15 @@ class History:
         return dict(found)
 
     def fullest_windows(self) -> dict[SessionKey, int]:
-        """Return the most sends of each session within any span of the window's length, by the server's clock.
-
-        What the page sent once more by itself, under the same id after a lost socket, is none: nobody asked it to, and
-        the window can only count it afterwards (README "What is not promised").
-        """
+        """Return the most messages of each session within any span of the window's length, by the server's clock."""
         times: defaultdict[SessionKey, list[float]] = defaultdict(list)
-        attempts, seen = self._attempts(), Counter[int]()
         for one in self.arrived:
-            if one.number is not None:
-                seen[one.number] += 1
-                if seen[one.number] > max(1, attempts.get(one.number, 1)):
-                    continue
             if one.key is not None:
                 times[one.key].append(one.at)
         return {
             key: max(sum(start <= at < start + self.window_s for at in those) for start in those)
             for key, those in times.items()
         }
-
-    def _attempts(self) -> dict[int, int]:
-        """How often a page was told to send a job, by the job's number."""
-        return {one.job.number: outcome.attempts for one in self.asked if (outcome := self.outcome(one))}
 
     def is_linked(self, told: Told) -> bool:
         """Tell whether an event came after its session had been linked."""
