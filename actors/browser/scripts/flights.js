@@ -4,7 +4,7 @@
  * On its next socket WhatsApp Web sends by itself whatever has no ack yet. Its server would see a message that is no
  * attempt of ours and has no place in the rate window (promise 3). So the page is spoilt by the first socket it asks for
  * with a send in flight: that one and all later ones fail, and Python, which is told, renews the page; a fresh one
- * forgets what was in flight (facts/wa-js.md, section 3). Then the message is looked up, and repeated as an attempt.
+ * forgets what was in flight (simulator/README.md, `resend_pending`). Then the message is looked up, and repeated as an attempt.
  *
  * A send is in flight from before its call until its ack is known, for good if the call hangs or ends without one. Where
  * WhatsApp keeps its socket in a worker nothing is seen here. Runs behind the bridge.
