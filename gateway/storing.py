@@ -21,6 +21,7 @@ from typing import Final
 
 from actors.errors import InvalidCommand, QueueFull, Unavailable, WafleetError
 from actors.messages.jobs import Job, JobRecord, new_record
+from gateway.inbox import Begun
 from gateway.jobs import JobWriter, PubAck
 from gateway.records import RecordStore
 
@@ -39,6 +40,16 @@ class Stored:
     record: JobRecord
     duplicate: bool
     """An earlier request made it; ``record`` is as that job is now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Storing:
+    """A job on its way into log and record."""
+
+    job: Job
+    record: JobRecord
+    publishing: Begun[PubAck]
+    creating: Begun[int | None]
 
 
 class JobStore:
@@ -83,20 +94,26 @@ class JobStore:
         raise Unavailable(f"the record of job {job.job_id} changes all the time; ask again", {"job_id": job.job_id})
 
     async def store(self, job: Job) -> Stored:
-        """Store a job.
+        """Store a job. Raises as ``finish``."""
+        return await self.finish(await self.begin(job))
+
+    async def begin(self, job: Job) -> Storing:
+        """Send what stores a job; an error of it is raised by ``finish``."""
+        record = new_record(job)
+        return Storing(job, record, await self._jobs.begin(job), await self._records.begin_create(record))
+
+    async def finish(self, storing: Storing) -> Stored:
+        """Wait until a job is stored.
 
         Raises:
             InvalidCommand: Its key was used for something else, or it is too large.
             QueueFull: The lane is full.
             Unavailable: JetStream refused it or did not answer; with the same key it is safe to ask again.
         """
+        job, record = storing.job, storing.record
         for _ in range(_MAX_TRIES):
-            record = new_record(job)
-            publishing, creating = await self._jobs.begin(job), await self._records.begin_create(record)
-            created, published = (
-                await creating.outcome(),
-                await publishing.outcome(),
-            )  # the later one first: one wake-up
+            created = await storing.creating.outcome()  # the later one first: one wake-up
+            published = await storing.publishing.outcome()
             if isinstance(published, WafleetError):
                 earlier = await self._refused(job, record, published, created)
                 return Stored(earlier, duplicate=True)
@@ -107,6 +124,7 @@ class JobStore:
             found = await self._records.get(job.key, job.job_id)
             if found is not None:
                 return await self._met(job, found.value, published)
+            storing = await self.begin(job)
         raise Unavailable(f"the record of job {job.job_id} comes and goes; ask again", {"job_id": job.job_id})
 
     async def _met(self, job: Job, record: JobRecord, published: PubAck) -> Stored:

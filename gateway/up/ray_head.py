@@ -39,6 +39,8 @@ NODE_ENVIRONMENT: Final = {
     # Ray starts workers at niceness 15, and browsers inherit it: on a busy machine everything else would run before
     # them, and sessions lose leases, starts and sends to their deadlines (seen in `make chaos`).
     "RAY_worker_niceness": "0",
+    # Ray would run actors on uvloop, which is here for the gateway; sessions are tested on asyncio's own loop.
+    "RAY_USE_UVLOOP": "0",
 }
 """What every node needs; cluster.yaml says the same."""
 _HEAD_ENVIRONMENT: Final = {

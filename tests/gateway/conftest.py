@@ -1,15 +1,33 @@
 """Fixtures of all gateway tests: one nats-server for the run, a fresh connection and a fresh tenant for each test."""
 
-from collections.abc import AsyncIterator, Iterator
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
+import uvloop
 
 from actors.messages.ids import SessionKey
 from gateway.connection import Bus, connect
 from gateway.streams import ensure
 from tests.support.nats import NatsServer
+
+_OF_BOTH = {"test_connection.py", "test_wire.py"}
+_OF_SESSIONS = {
+    "test_former_sends.py", "test_lease_keeping.py", "test_leases.py", "test_port_contracts.py", "test_snapshots.py",
+    "test_wiring.py",
+}  # fmt: skip
+
+
+def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Run each test on the loop that what it tests runs on: gateways have uvloop, session actors asyncio's own."""
+    loops: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {}
+    if item.path.name not in _OF_SESSIONS:
+        loops["uvloop"] = uvloop.new_event_loop
+    if item.path.name in _OF_SESSIONS | _OF_BOTH:
+        loops["asyncio"] = asyncio.new_event_loop
+    return loops
 
 
 @pytest.fixture(scope="session")

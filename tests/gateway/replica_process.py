@@ -3,6 +3,8 @@
 import asyncio
 import sys
 
+import uvloop
+
 from gateway.connection import connect
 from gateway.replica import GatewayReplica
 from tests.gateway.standins import StandInControl
@@ -17,4 +19,4 @@ async def serve(url: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(sys.argv[1]))
+    uvloop.run(serve(sys.argv[1]))

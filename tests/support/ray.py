@@ -36,6 +36,7 @@ _ENVIRONMENT = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # keeps Ray on the loopback interface
     "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
     "RAY_worker_niceness": "0",  # as shipped: what else a machine does must not starve a session
+    "RAY_USE_UVLOOP": "0",  # as shipped
     "PYTHONPATH": str(ROOT),  # workers import `actors` and `tests` from here; nothing is uploaded
 }
 _STARTED = "Ray runtime started"
