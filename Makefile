@@ -7,7 +7,9 @@ BIN := .venv/bin
 setup:
 	@$(PYTHON) .ci/setup.py
 
-demo: setup
+# Without what only a test needs.
+demo:
+	@$(PYTHON) .ci/setup.py --product-only
 	@$(BIN)/wafleet demo
 
 test: setup

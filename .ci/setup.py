@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Sets up everything that `make demo` and `make test` need, on a machine with Python 3.11 and nothing else prepared.
 
-Owns `.venv` and what is installed in it; `.ci/fetch.py` (run inside it) brings wa-js and the browser. Each step leaves
-a stamp that names what it was made from, so that a second run only compares stamps. Runs under the system's Python:
-imports the standard library only.
+Owns `.venv` and what is installed in it; `.ci/fetch.py` (run inside it) brings wa-js and the browser, `.ci/peers.py`
+the npm packages of a test (not with `--product-only`, which is for `make demo`). Each step leaves a stamp that names
+what it was made from, so that a second run only compares stamps. Runs under the system's Python: imports the standard
+library only.
 """
 # ruff: noqa: S603 - starts only programs that it resolved itself, never a shell string
 
@@ -27,10 +28,21 @@ PYTHON = VENV / "bin" / "python"
 STAMPS = VENV / ".stamps"
 BUNDLE = ROOT / "actors" / "browser" / "bundle" / "wppconnect-wa.js"
 OLDEST_PYTHON = (3, 11)
+PEERS = ROOT / ".wafleet" / "npm-peers" / "key"
+PEERS_MADE_FROM = (
+    ".ci/peers.py",
+    "tests/simulator/peers/package.json",
+    "tests/simulator/peers/package-lock.json",
+)
+PRODUCT_ONLY = "--product-only"
 PINNED = ("WA_JS_VERSION", "WA_JS_SHA512", "WA_JS_FILE_SHA512")
 
 
-def main() -> None:
+class _PutOffError(Exception):
+    """A step could not be done, and nothing but one test needs it."""
+
+
+def main(*options: str) -> None:
     """Carry out the steps that are not done yet."""
     if sys.version_info < OLDEST_PYTHON:
         sys.exit(f"set-up: wafleet needs Python 3.11 or newer, this is {sys.version.split()[0]} ({sys.executable})")
@@ -46,6 +58,8 @@ def main() -> None:
         )
         _step("the wafleet command", "project", _project_key(), _install_project, needs=[VENV / "bin/wafleet"])
         _step("wa-js and a browser", "fetched", _fetched_key(), _fetch, needs=[BUNDLE, *_noted_browser()])
+        if PRODUCT_ONLY not in options and shutil.which("node") and shutil.which("npm"):
+            _step("npm packages of a test", "peers", _peers_key(), _fetch_peers, needs=[PEERS])
 
 
 def _step(title: str, name: str, key: str, action: Callable[[], None], *, needs: Sequence[Path]) -> None:
@@ -55,7 +69,11 @@ def _step(title: str, name: str, key: str, action: Callable[[], None], *, needs:
     began = time.monotonic()
     sys.stdout.write(f"set-up: {title} ...\n")
     sys.stdout.flush()
-    action()
+    try:
+        action()
+    except _PutOffError as why:
+        sys.stdout.write(f"set-up: {title}: {why}\n")
+        return
     STAMPS.mkdir(exist_ok=True)
     stamp.write_text(key)
     sys.stdout.write(f"set-up: {title}: done in {time.monotonic() - began:.1f} s\n")
@@ -90,6 +108,13 @@ def _fetch() -> None:
     _run([PYTHON, ROOT / ".ci" / "fetch.py", STAMPS / "browser"])
 
 
+def _fetch_peers() -> None:
+    command = [PYTHON, ROOT / ".ci" / "peers.py"]
+    done = _try(command)
+    if done.returncode:
+        raise _PutOffError(f"{done.stderr.strip()}; left to the test that needs them, and to the next `make setup`")
+
+
 def _pip(*arguments: str | Path) -> None:
     options = ["-qq", "--disable-pip-version-check", "--root-user-action", "ignore"]
     _run([PYTHON, "-m", "pip", "install", *options, *arguments])
@@ -100,6 +125,10 @@ def _run(command: Sequence[str | Path]) -> None:
     code = subprocess.run(command, check=False, cwd=ROOT, env=environment).returncode
     if code:
         sys.exit(f"set-up: `{' '.join(map(str, command))}` ended with code {code}; mend what it says and run it again")
+
+
+def _try(command: Sequence[str | Path]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, check=False, cwd=ROOT, stderr=subprocess.PIPE, text=True)
 
 
 def _project_key() -> str:
@@ -118,6 +147,10 @@ def _fetched_key() -> str:
     return " ".join([*(_digest(ROOT / name) for name in (".ci/fetch.py", ".ci/node.lock")), *(at for _, at in pinned)])
 
 
+def _peers_key() -> str:
+    return " ".join(_digest(ROOT / name) for name in PEERS_MADE_FROM)
+
+
 def _noted_browser() -> list[Path]:
     note = STAMPS / "browser"
     return [Path(note.read_text())] if note.is_file() else [note]
@@ -128,4 +161,4 @@ def _digest(path: Path) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

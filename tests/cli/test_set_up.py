@@ -1,7 +1,9 @@
 """`make setup`: what it does again, and what it does not; and what a wheel carries. Nothing is really installed."""
 
 import importlib.util
+import json
 import shutil
+import subprocess
 import tomllib
 from collections.abc import Sequence
 from fnmatch import fnmatch
@@ -13,7 +15,11 @@ import pytest
 from actors.browser.injection import BUNDLE
 
 ROOT = Path(__file__).resolve().parents[2]
-COPIED = (".ci/setup.py", ".ci/fetch.py", ".ci/node.lock", "actors/config.py", "pyproject.toml", "requirements.lock")
+PEERS = ("tests/simulator/peers/package.json", "tests/simulator/peers/package-lock.json")
+COPIED = (
+    ".ci/setup.py", ".ci/fetch.py", ".ci/peers.py", ".ci/node.lock", "actors/config.py", "pyproject.toml",
+    "requirements.lock", *PEERS,
+)  # fmt: skip
 
 
 def script(path: Path) -> ModuleType:
@@ -36,12 +42,14 @@ class Checkout:
             shutil.copy(ROOT / name, root / name)
         self._setup = script(root / ".ci/setup.py")
         self._setup._run = self._pretend  # type: ignore[attr-defined]
+        self._setup._try = self._pretend_to_try  # type: ignore[attr-defined]
         self._started: list[str] = []
+        self.registry_answers = True
 
-    def set_up(self) -> list[str]:
+    def set_up(self, *options: str) -> list[str]:
         """What it started."""
         self._started.clear()
-        self._setup.main()
+        self._setup.main(*options)
         return list(self._started)
 
     def edit(self, name: str, old: str, new: str) -> None:
@@ -65,6 +73,13 @@ class Checkout:
         else:
             raise AssertionError(f"the set-up starts {words}")
 
+    def _pretend_to_try(self, command: Sequence[str | Path]) -> subprocess.CompletedProcess[str]:
+        assert str(command[1]).endswith("peers.py")
+        if not self.registry_answers:
+            return subprocess.CompletedProcess(command, 1, stderr="`npm ci` ended with code 1\n")
+        self._made("peers", self.root / ".wafleet/npm-peers/key")
+        return subprocess.CompletedProcess(command, 0)
+
     def _made(self, what: str, *paths: Path) -> None:
         self._started.append(what)
         for path in paths:
@@ -73,13 +88,14 @@ class Checkout:
 
 
 @pytest.fixture
-def checkout(tmp_path: Path) -> Checkout:
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Checkout:
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
     return Checkout(tmp_path)
 
 
 def test_the_second_time_nothing_is_started(checkout: Checkout, capsys: pytest.CaptureFixture[str]) -> None:
-    assert checkout.set_up() == ["venv", "packages", "project", "fetched"]
-    assert capsys.readouterr().out.count("done in") == 4
+    assert checkout.set_up() == ["venv", "packages", "project", "fetched", "peers"]
+    assert capsys.readouterr().out.count("done in") == 5
     assert checkout.set_up() == []
     assert capsys.readouterr().out == ""
 
@@ -95,6 +111,30 @@ def test_only_what_a_step_was_made_from_makes_it_again(checkout: Checkout) -> No
     assert checkout.set_up() == ["packages"]
     (checkout.root / "a browser").unlink()
     assert checkout.set_up() == ["fetched"]
+    checkout.edit("tests/simulator/peers/package-lock.json", '"version": "2.3.3"', '"version": "2.3.4"')
+    assert checkout.set_up() == ["peers"]
+
+
+def test_what_only_a_test_needs_hinders_nobody(checkout: Checkout, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "peers" not in checkout.set_up("--product-only")
+    checkout.registry_answers = False
+    assert checkout.set_up() == []
+    assert "npm packages of a test: `npm ci` ended with code 1; left to the test" in capsys.readouterr().out
+    checkout.registry_answers = True
+    assert checkout.set_up() == ["peers"]
+
+
+def test_without_node_its_packages_are_not_asked_for(checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    assert checkout.set_up() == ["venv", "packages", "project", "fetched"]
+
+
+def test_the_lock_of_the_npm_packages_pins_each_by_its_hash_and_names_no_host() -> None:
+    text = (ROOT / "tests/simulator/peers/package-lock.json").read_text()
+    assert "://" not in text
+    packages = {path: one for path, one in json.loads(text)["packages"].items() if path}
+    assert [path for path, one in packages.items() if not one.get("integrity", "").startswith("sha512-")] == []
+    assert ROOT / "tests/simulator/peers" == script(ROOT / ".ci/peers.py").LOCK
 
 
 def test_a_pin_that_is_gone_is_told(checkout: Checkout) -> None:

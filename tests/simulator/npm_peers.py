@@ -1,34 +1,28 @@
 """The npm packages that other people's programs are built on, to run them unmodified against the simulator.
 
-They are fetched once by the npm client into a cache folder of the checkout. Where there is no Node, no test of them is
-collected (`conftest.py`).
+`make setup` fetches them, as `tests/simulator/peers/package-lock.json` pins them, into a cache folder of the checkout;
+where it could not, the test tries once more. Where there is no Node, no test of them is collected (`conftest.py`).
 """
 
-import json
 import shutil
+import sys
 from pathlib import Path
 
 from tests.support.processes import Program
 
-FOLDER = Path(__file__).parents[2] / ".wafleet" / "npm-peers"
-WPPCONNECT = ("@wppconnect-team/wppconnect", "2.3.3")
-_INSTALL_S = 300.0
+ROOT = Path(__file__).parents[2]
+_MODULES = ROOT / ".wafleet" / "npm-peers" / "node_modules"
+_FETCH_S = 110.0
+"""Less than pytest's time for a test, else that would say nothing of the cause."""
 
 
 def node_is_there() -> bool:
     return shutil.which("node") is not None and shutil.which("npm") is not None
 
 
-async def fetched(package: tuple[str, str]) -> Path:
-    """The folder to give Node as NODE_PATH, with a package of exactly this version in it."""
-    name, version = package
-    modules = FOLDER / "node_modules"
-    described = modules / name / "package.json"
-    if not described.is_file() or json.loads(described.read_text())["version"] != version:
-        FOLDER.mkdir(parents=True, exist_ok=True)
-        quiet = ("--no-audit", "--no-fund", "--loglevel=error")
-        command = ("npm", "install", *quiet, "--prefix", FOLDER, f"{name}@{version}")
-        async with Program(*command, env={"PUPPETEER_SKIP_DOWNLOAD": "1"}) as install:
-            code = await install.ended(within_s=_INSTALL_S)
-            assert code == 0, install.tail()
-    return modules
+async def fetched() -> Path:
+    """The folder to give Node as NODE_PATH, with exactly the pinned packages in it."""
+    async with Program(sys.executable, ROOT / ".ci" / "peers.py") as fetch:
+        code = await fetch.ended(within_s=_FETCH_S)
+        assert code == 0, f"{fetch.tail()}: see to it that npm reaches its registry, then run `make setup`"
+    return _MODULES

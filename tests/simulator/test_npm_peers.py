@@ -8,7 +8,7 @@ import pytest
 
 from simulator.client import SimulatedPhone
 from simulator.server import SimulatorServer, TlsSettings
-from tests.simulator.npm_peers import WPPCONNECT, fetched
+from tests.simulator.npm_peers import fetched
 from tests.support.browsers import browser
 from tests.support.certificates import self_signed
 from tests.support.processes import Program
@@ -44,7 +44,7 @@ class Peer(Program):
 
 
 async def test_wppconnect_links_sends_and_receives(tmp_path: Path) -> None:
-    modules = await fetched(WPPCONNECT)
+    modules = await fetched()
     certificate = self_signed("web.whatsapp.com", tmp_path)
     tls = TlsSettings(0, certificate.certificate, certificate.key)
     async with SimulatorServer(QUICK, tls=tls) as server, SimulatedPhone(server.url) as phone:
