@@ -1,6 +1,5 @@
 """``wafleet send …``: text, media, location; queued or direct, with or without waiting for the outcome."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -11,14 +10,12 @@ import typer
 from rich.markup import escape
 
 from actors.messages.commands import Lane, MediaKind
-from actors.messages.events import JobEvent
 from actors.messages.replies import JobAccepted, JobSent
-from gateway.cli.exits import CommandFailed
 from gateway.cli.options import JsonOption, NatsOption, SessionArgument, TenantOption
+from gateway.cli.outcome import NAMES, Waiting, show_outcome
 from gateway.cli.output import Output, coloured
 from gateway.cli.talking import talk
 from gateway.client import Client, JobStored, SendOptions
-from gateway.client_events import EventStream
 
 app = typer.Typer(name="send", help="Send messages.", no_args_is_help=True)
 
@@ -34,7 +31,6 @@ ReplyOption = Annotated[str | None, typer.Option(help="Id of the message to quot
 KeyOption = Annotated[str | None, typer.Option(help="Idempotency key: a repeat sends nothing again.")]
 WaitOption = Annotated[float | None, typer.Option(min=0.1, help="Wait up to so many seconds for the outcome.")]
 
-_OUTCOMES = frozenset({"message.sent", "message.failed", "message.unconfirmed", "job.rejected"})
 Send = Callable[[Client, SendOptions], Awaitable[JobAccepted | JobSent | JobStored]]
 
 
@@ -169,11 +165,11 @@ def _carry_out(
 ) -> None:
     async def work(client: Client) -> None:
         # Before the command: its outcome may come faster than its answer.
-        async with client.events(session, names=_OUTCOMES) as outcomes:
+        async with client.events(session, names=NAMES) as events:
             reply = await send(client, options)
             _show_reply(output, reply)
             if wait_s is not None and not isinstance(reply, JobSent):
-                await _await_outcome(output, outcomes, reply.job_id, wait_s)
+                show_outcome(output, await Waiting(client, session, reply).outcome(events, wait_s))
 
     talk(output, work, tenant=tenant, nats_url=nats_url)
 
@@ -188,28 +184,3 @@ def _show_reply(output: Output, reply: JobAccepted | JobSent | JobStored) -> Non
     known = "  (a repeat: nothing is sent again)" if isinstance(reply, JobAccepted) and reply.duplicate else ""
     message_id = f"  {escape(reply.message_id)}" if isinstance(reply, JobSent) and reply.message_id else ""
     output.say(f"{coloured(reply.status)}  job {reply.job_id}{message_id}{known}")
-
-
-async def _await_outcome(output: Output, outcomes: EventStream, job_id: str, wait_s: float) -> None:
-    try:
-        async with asyncio.timeout(wait_s):
-            async for event in outcomes:
-                if isinstance(event, JobEvent) and event.data.job_id == job_id:
-                    _show_outcome(output, event)
-                    return
-    except TimeoutError as error:
-        raise CommandFailed(
-            f"no outcome of job {job_id} was heard within {wait_s:g} s: ask `job.get` what became of it before you "
-            "send the message again"
-        ) from error
-
-
-def _show_outcome(output: Output, event: JobEvent) -> None:
-    status = event.event.partition(".")[2]
-    if output.as_json:
-        output.json(event)
-    else:
-        output.say(f"{coloured(status)}  {escape(event.data.message_id or '')}")
-    if event.event != "message.sent":
-        error = event.data.error
-        raise CommandFailed(f"job {event.data.job_id} {status}: {error.message if error else 'no reason given'}")
