@@ -1,8 +1,11 @@
 """The README says what the code says."""
 
 import re
+import shlex
 from pathlib import Path
+from typing import Any
 
+import pytest
 from typer.main import get_command
 
 from actors.config import QueueConfig, RetryConfig, SessionConfig, StoreConfig
@@ -13,6 +16,7 @@ from gateway.cli.main import app
 ROOT = Path(__file__).resolve().parents[2]
 DAY_S = 86_400
 README = (ROOT / "README.md").read_text()
+SHOWN = re.findall(r"^\$ wafleet (.+)$", README, re.MULTILINE)
 
 
 def test_its_diagram_is_drawn_from_the_table() -> None:
@@ -53,10 +57,34 @@ def test_every_promise_names_tests_that_exist() -> None:
             source = ROOT / path
             assert source.is_file(), f"promise {number} names {path}, which does not exist"
             assert f"def {name}(" in source.read_text(), f"promise {number} names {name}, which is not in {path}"
+        needing_more = set(re.findall(r"`make nodes`: `([\w/]+\.py::\w+)`", named))
+        assert needing_more == {f"{path}::{name}" for path, name in tests if path.startswith("tests/nodes/")}
 
 
-def test_the_commands_it_shows_exist() -> None:
-    commands = get_command(app)
-    shown = set(re.findall(r"^\$ wafleet (\w+)", README, re.MULTILINE)) | set(re.findall(r"`wafleet (\w+)", README))
-    assert shown
-    assert shown <= set(commands.commands)  # type: ignore[attr-defined] # a Typer app with commands is a group
+def leaf(words: list[str]) -> tuple[Any, Any, list[str]]:
+    """The command that a line names, the context around it, and what is left of the line for its own parser."""
+    command: Any = get_command(app)
+    parent = None
+    while hasattr(command, "commands"):
+        parent = command.make_context("wafleet", [], parent=parent, resilient_parsing=True)
+        assert words, "it names no command"
+        assert words[0] in command.commands, f"there is no command {words[0]}"
+        command, words = command.commands[words[0]], words[1:]
+    return command, parent, words
+
+
+@pytest.mark.parametrize("line", SHOWN)
+def test_each_command_line_it_shows_is_parsed(line: str) -> None:
+    command, parent, words = leaf(shlex.split(line, comments=True))
+    command.make_context(command.name, words, parent=parent)
+
+
+def test_the_commands_and_options_in_its_text_exist() -> None:
+    # In a sentence a command may lack its arguments.
+    assert len(SHOWN) >= 6
+    named = re.findall(r"`[^`\n]*?\bwafleet\s([^`]+)`", README)
+    assert len(named) >= 10
+    for line in named:
+        command, _, rest = leaf(shlex.split(line))
+        options = {option for one in command.params for option in (*one.opts, *one.secondary_opts)}
+        assert {word for word in rest if word.startswith("-")} <= options, line
