@@ -1,6 +1,5 @@
 """Media from URLs and base64, against a real server of the test's own on this machine."""
 
-import asyncio
 import base64
 import socket
 from collections.abc import AsyncIterator
@@ -8,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import web
 from aiohttp.abc import ResolveResult
 from aiohttp.resolver import ThreadedResolver
 
@@ -20,50 +18,14 @@ from actors.config import MediaConfig
 from actors.errors import MediaRejected, Unavailable
 from actors.messages.ids import SessionKey
 from actors.messages.jobs import LocationContent, MediaContent, TextContent
-
-PNG = b"\x89PNG\r\n\x1a\n" + bytes(60)
-MAX_BYTES = 4_096
-
-
-PLAIN: dict[str, tuple[bytes, str]] = {
-    "/photo.png": (PNG, "image/png"),
-    "/liar.png": (b"<html><body>Please sign in</body></html>", "image/png"),
-    "/program": (b"MZ" + bytes(200), "image/png"),
-    "/empty": (b"", "image/png"),
-    "/large": (bytes(MAX_BYTES + 1), "image/png"),
-}
-
-
-async def _answer(request: web.Request) -> web.StreamResponse:
-    if request.path in PLAIN:
-        body, content_type = PLAIN[request.path]
-        return web.Response(body=body, content_type=content_type)
-    match request.path:
-        case "/endless":
-            stream = web.StreamResponse()
-            await stream.prepare(request)
-            while request.transport is not None and not request.transport.is_closing():
-                await stream.write(bytes(1_024))
-            return stream
-        case "/slow":
-            await asyncio.get_running_loop().create_future()
-        case "/round":
-            raise web.HTTPFound("/round")
-        case "/away":
-            raise web.HTTPFound(request.query["to"])
-    raise web.HTTPNotFound
+from tests.support.media_server import MAX_BYTES, PNG, media_server
 
 
 @pytest.fixture
 async def server() -> AsyncIterator[str]:
     """Its address, reachable by ``127.0.0.1`` and ``localhost``."""
-    application = web.Application()
-    application.router.add_get("/{path:.*}", _answer)
-    runner = web.AppRunner(application, handler_cancellation=True, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    await runner.cleanup()
+    async with media_server() as running:
+        yield running.url
 
 
 @pytest.fixture
