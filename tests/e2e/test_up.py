@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,16 @@ import pytest_asyncio
 
 from actors.messages.commands import RateLimit
 from actors.messages.events import JobEvent
+from actors.messages.ids import SessionKey
 from gateway.client import Client
 from gateway.client_events import EventStream
+from gateway.connection import Bus, connect
+from gateway.leases import JetStreamLeaseStore
+from gateway.records import RecordStore
+from gateway.settings import load_settings
+from gateway.snapshots import JetStreamSnapshotStore
+from gateway.streams import declared, reserved_bytes
+from gateway.up.nats_server import NatsServer
 from simulator.client import SimulatedPhone
 from tests.support.command_line import wafleet, wafleet_json
 from tests.support.leftovers import Run
@@ -33,6 +42,7 @@ WID = "6281100000009@c.us"
 OTHER_WID = "6281100000010@c.us"
 EXAMPLES_WID = "6281100000011@c.us"
 RECIPIENT = "6281200000009"
+_SLOW_ACK_MS = 2_000
 
 
 async def job_ids(events: EventStream, count: int) -> set[str]:
@@ -234,13 +244,67 @@ async def test_what_was_queued_for_a_number_is_not_sent_by_another_one(up: Up) -
         assert [entry.body for entry in await phone.sent() if entry.wid == OTHER_WID] == ["by the second number"]
 
 
-async def test_at_sigterm_everything_ends_and_nothing_is_left(up: Up) -> None:
+async def test_at_sigterm_everything_ends_in_order_and_nothing_is_left(up: Up) -> None:
     browsers = up.run.named("user-data-dir")
     assert len(browsers) >= 1
     workers = [psutil.Process(pid) for pid in pids(up, "ray::SessionProcess")]
     assert {one.nice() for one in workers} == {psutil.Process(up.program.pid).nice()}, "Ray would make them wait"
-    up.program.send(signal.SIGTERM)
+    in_flight = "in flight at the end"
+    async with (
+        await Client.connect(up.line["nats_url"], "default") as client,
+        SimulatedPhone(up.line["whatsapp_web_url"]) as phone,
+    ):
+        await phone.cfg(ack_ms=_SLOW_ACK_MS)
+        job = await client.send_text("s1", RECIPIENT, in_flight)
+        await eventually(lambda: told_to_whatsapp(phone, in_flight), within_s=10)
+        told_at = datetime.now(UTC)
+        up.program.send(signal.SIGTERM)
+        times = await times_in_its_last_log(phone, in_flight)
     assert await up.program.ended(within_s=60) == 0, up.program.tail()
     assert up.run.left() == []
     assert not (up.folder / ".wafleet" / "up.json").exists()
     assert not (up.folder / ".wafleet" / "ray").is_symlink()
+    async with what_it_left(up) as bus:
+        for key in (SessionKey("default", "s1"), SessionKey("default", "s2")):
+            assert await JetStreamLeaseStore.of_session(bus, key).read() is None, "the next start would have to wait"
+            newest, *_ = await JetStreamSnapshotStore(bus, key).stored()
+            assert not newest.manifest.was_running, "the newest snapshot is of a browser that ran"
+        found = await RecordStore(bus).get(SessionKey("default", "s1"), job.job_id)
+    assert found is not None
+    [acknowledged] = [change.time for change in found.value.history if change.status == "sent"]
+    assert acknowledged > told_at, "it was not in flight any more"
+    assert (len(found.value.attempts), times) == (1, 1)
+
+
+async def told_to_whatsapp(phone: SimulatedPhone, body: str) -> int:
+    """How often its server accepted a text."""
+    return sum(entry.body == body for entry in await phone.sent())
+
+
+async def times_in_its_last_log(phone: SimulatedPhone, body: str) -> int:
+    """The same, asked until the simulator is gone."""
+    times = 0
+
+    async def gone() -> bool:
+        nonlocal times
+        try:
+            times = await told_to_whatsapp(phone, body)
+        except aiohttp.ClientError:
+            return True
+        return False
+
+    await eventually(gone, within_s=60)
+    return times
+
+
+@asynccontextmanager
+async def what_it_left(up: Up) -> AsyncIterator[Bus]:
+    """Its nats-server, started again on the same data."""
+    streams = reserved_bytes(declared(store=load_settings().store_config()))
+    server = NatsServer(up.folder / ".wafleet", port=0, streams_bytes=streams)
+    await server.start()
+    try:
+        async with await connect(server.url, "test") as bus:
+            yield bus
+    finally:
+        await server.stop()
