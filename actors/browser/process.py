@@ -50,11 +50,11 @@ def children_with_argument(pid: int, argument: str) -> list[ProcessId]:
 
 
 def users_of_profile(browser_folder: Path, *, main: bool = False) -> list[ProcessId]:
-    """Return every process of this machine that was launched on a browser profile.
+    """Return every process of this machine that was launched on a browser profile, and what descends from it.
 
     Args:
         browser_folder: Chromium's user data.
-        main: Leave out the children of a browser, which carry a ``--type``.
+        main: Leave out the children of a browser, which carry a ``--type``, but not always the profile (Chromium 156).
     """
     import psutil  # noqa: PLC0415 - late
 
@@ -64,8 +64,8 @@ def users_of_profile(browser_folder: Path, *, main: bool = False) -> list[Proces
         with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
             arguments = process.cmdline()
             if argument in arguments and not (main and any(one.startswith("--type=") for one in arguments)):
-                found.append((process.pid, process.create_time()))
-    return found
+                found += [(process.pid, process.create_time())] if main else tree(process.pid)
+    return list(dict.fromkeys(found))
 
 
 def is_renderer(one: ProcessId) -> bool:

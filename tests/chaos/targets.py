@@ -26,19 +26,28 @@ class Targets:
         if key is None:
             return _first(self._run.processes(), lambda words: any(_SUPERVISOR in word for word in words))
         profile = f"{self._sessions_path / key.tenant_id / key.session_id}/"
-        family = [one for one in self._run.processes() if _holds(one, profile)]
+        browser = _first(self._run.processes(), lambda words: _is_browser(words, profile))
         if kind is Kind.RENDERER:
-            return _first(family, lambda words: "--type=renderer" in words)
-        browser = _first(family, lambda words: not any(word.startswith("--type=") for word in words))
+            return None if browser is None else _below(browser, "--type=renderer")
         driver = None if browser is None else _above(browser, "playwright")
         if kind is Kind.BROWSER:
             return browser
         return driver if kind is Kind.DRIVER or driver is None else _above(driver, "ray::")
 
 
-def _holds(process: psutil.Process, profile: str) -> bool:
-    """Tell whether a process is a browser's, on a profile."""
-    return any(word.startswith(f"--user-data-dir={profile}") for word in _words(process))
+def _is_browser(words: list[str], profile: str) -> bool:
+    """Tell whether a command line is that of a browser's main process, on a profile; its children may not name one."""
+    on_profile = any(word.startswith(f"--user-data-dir={profile}") for word in words)
+    return on_profile and not any(word.startswith("--type=") for word in words)
+
+
+def _below(process: psutil.Process, word: str) -> psutil.Process | None:
+    """Return the nearest descendant with a word in its command line."""
+    try:
+        descendants = process.children(recursive=True)
+    except _UNREADABLE:
+        return None
+    return _first(descendants, lambda words: word in words)
 
 
 def _above(process: psutil.Process, text: str) -> psutil.Process | None:

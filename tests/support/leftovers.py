@@ -1,4 +1,8 @@
-"""Finds every process that descends from a program of a test, wherever it went: all of them inherit a variable."""
+"""Finds every process that descends from a program of a test, wherever it went: all of them inherit a variable.
+
+But for a browser's children: newer Chromium writes their titles over their environment (seen with 156). They are known
+by their parents, so a child that outlives its browser is not seen.
+"""
 
 import os
 import uuid
@@ -7,6 +11,7 @@ from contextlib import suppress
 import psutil
 
 _VARIABLE = "WAFLEET_TEST_RUN"
+_ENDED = psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD
 
 
 class Run:
@@ -17,13 +22,21 @@ class Run:
         self.env = {_VARIABLE: self._mark}
 
     def processes(self) -> list[psutil.Process]:
-        """All living processes with the mark."""
-        found = []
-        for process in psutil.process_iter():
-            with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-                if process.pid != os.getpid() and process.environ().get(_VARIABLE) == self._mark:
-                    found.append(process)
-        return found
+        """All living processes with the mark, and what descends from them."""
+        living = {one.pid: one for one in psutil.process_iter(["ppid", "status"]) if one.info["status"] not in _ENDED}
+        ours = {pid for pid, one in living.items() if self._is_marked(one)}
+
+        def descends(pid: int) -> bool:
+            while pid in living and pid not in ours:
+                pid = living[pid].info["ppid"]
+            return pid in ours
+
+        return [one for pid, one in living.items() if pid != os.getpid() and descends(pid)]
+
+    def _is_marked(self, process: psutil.Process) -> bool:
+        with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            return process.pid != os.getpid() and process.environ().get(_VARIABLE) == self._mark
+        return False
 
     def left(self) -> list[str]:
         """What is left of them, for the message of an assertion."""

@@ -16,6 +16,7 @@ from actors.browser.profile import QUARANTINE, QUARANTINE_KEPT_S, QUARANTINE_MAX
 from actors.config import SessionConfig
 from actors.errors import BrowserLaunchFailed, ProfileInUse
 from actors.messages.ids import SessionKey
+from tests.support.waiting import eventually
 
 KEY = SessionKey("acme", "s1")
 Waiting = asyncio.subprocess.Process
@@ -91,6 +92,21 @@ async def test_the_processes_of_a_dead_owner_are_ended_and_nobody_elses(
         assert [await recorded.wait(), await unrecorded.wait()] == [-signal.SIGKILL] * 2
     assert stranger.returncode is None, "a pid that was used again is not ours to kill"
     profile.release()
+
+
+async def test_a_browsers_children_are_users_of_its_profile_although_they_do_not_name_it(profile: Profile) -> None:
+    """Seen with Chromium 156."""
+    one = await asyncio.create_subprocess_exec(
+        "sh", "-c", 'sh -c "read line" child; :', "browser", f"--user-data-dir={profile.browser_folder}",
+        stdin=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    await eventually(lambda: len(process.tree(one.pid)) == 2, within_s=5)
+    users = process.users_of_profile(profile.browser_folder)
+    assert users == process.tree(one.pid)
+    process.kill(users)
+    await one.wait()
+    assert one.stdin is not None
+    one.stdin.close()
 
 
 async def test_a_tree_that_ends_by_itself_is_waited_for(profile: Profile, spawn: Spawn) -> None:
