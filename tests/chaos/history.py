@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Final
 
+from actors.config import SessionConfig
 from actors.messages.ids import SessionKey
 from actors.messages.jobs import ACK_STATUSES
 from tests.chaos.plan import Kind, PlannedFault, PlannedJob
@@ -17,6 +18,8 @@ SENT: Final = frozenset(ACK_STATUSES)
 """Statuses of a job whose message the server acknowledged."""
 ACCEPTED: Final = frozenset({"accepted", "sending", "stored", *SENT})
 """Answers, also to a repeated request, that mean that the job is held."""
+NOT_SENT: Final = frozenset({"failed", "expired", "cancelled"})
+"""Statuses of a job whose message never left."""
 _REPLACED_S: Final = 60.0
 """A frozen owner is found by its heart, killed and followed within 35 s (``make bench``); on a busy machine later."""
 
@@ -91,6 +94,17 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True)
+class Heard:
+    """An event that an owner stored, as it lies in the stream: nobody has dropped a replaced owner's yet."""
+
+    key: SessionKey
+    event_id: str
+    at: float
+    epoch: int
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
 class History:
     """One whole run."""
 
@@ -122,6 +136,10 @@ class History:
     """By job id, the code with which an event rejected a job from the inbox."""
     conflicts: Mapping[SessionKey, int] = field(default_factory=dict)
     """How often WhatsApp's server saw a second page log in while the first one was still connected."""
+    heard: Sequence[Heard] = ()
+    """In the stream's order."""
+    send_timeout_s: float = SessionConfig().send_timeout_s
+    media_send_timeout_s: float = SessionConfig().media_send_timeout_s
 
     def befallen(self, key: SessionKey | None, kinds: Iterable[Kind], since: float, until: float) -> list[Fault]:
         """Return the faults of some kinds that were going on for a session within a span."""

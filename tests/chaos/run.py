@@ -22,7 +22,7 @@ from tests.chaos.load import STORED, Load, ask_all
 from tests.chaos.mischief import Mischief, make_mischief
 from tests.chaos.plan import Plan
 from tests.chaos.stack import Stack
-from tests.chaos.watch import Watch
+from tests.chaos.watch import Watch, read_stored
 
 WINDOW: Final = RateLimit(max_messages=20, window_ms=5_000)
 _LINK_S: Final = 300.0
@@ -61,6 +61,7 @@ async def run(plan: Plan, folder: Path, say: Say) -> History:
         say("all is asked and done; waiting for the outcomes")
         stock = Stock(clients, load.asked)
         states = await stock.settle(plan, watch)
+        sends = stack.session_config
         return History(
             max_messages=WINDOW.max_messages,
             window_s=WINDOW.window_ms / 1_000,
@@ -80,6 +81,9 @@ async def run(plan: Plan, folder: Path, say: Say) -> History:
             rejected=watch.rejected,
             waiting=await stock.waiting(plan),
             conflicts=await _conflicts(phone, accounts),
+            heard=await read_stored(stack.nats.url, clients),
+            send_timeout_s=sends.send_timeout_s,
+            media_send_timeout_s=sends.media_send_timeout_s,
         )
 
 

@@ -16,6 +16,7 @@ from typing import Final, Self
 import psutil
 
 from actors.clock import SystemClock
+from actors.config import SessionConfig
 from gateway.up.ray_head import DRIVER_ENVIRONMENT, NODE_ENVIRONMENT
 from tests.chaos.plan import Scale
 from tests.support.leftovers import Run
@@ -85,6 +86,11 @@ class Stack:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._end()
+
+    @property
+    def session_config(self) -> SessionConfig:
+        """What the sessions go by."""
+        return SessionConfig.model_validate(self._session_limits)
 
     # --- faults -----------------------------------------------------------------------------------------------------
 

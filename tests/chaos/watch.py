@@ -10,7 +10,24 @@ from typing import Final, Self
 from actors.messages.events import CodeEvent, JobEvent, QrEvent, SessionEvent
 from actors.messages.ids import SessionKey
 from gateway.client import Client
-from tests.chaos.history import Told
+from gateway.connection import connect
+from gateway.events import stored_events
+from gateway.streams import event_subject
+from tests.chaos.history import Heard, Told
+
+
+async def read_stored(nats_url: str, tenants: Iterable[str]) -> list[Heard]:
+    """Read all that owners said from the stream: a client drops what comes of a replaced one."""
+    heard = []
+    async with await connect(nats_url, "chaos") as bus:
+        for tenant in tenants:
+            subject = event_subject(SessionKey(tenant, "*"), ">")
+            async for stored in stored_events(bus, subject, follow=False):
+                event = stored.event
+                if event.seq is not None and event.epoch is not None:
+                    key = SessionKey(event.tenant_id, event.session_id)
+                    heard.append(Heard(key, event.id, event.time.timestamp(), event.epoch, event.seq))
+    return heard
 
 
 class Watch:
