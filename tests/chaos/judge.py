@@ -1,15 +1,16 @@
 """The judge: the numbers of a run, and what is wrong with it by the rules. Pure."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Final
 
 from actors.messages.ids import SessionKey
 from tests.chaos import rules
-from tests.chaos.history import SENT, Fault, History
+from tests.chaos.doubts import behind_doubt, broke_ack, expired_in_doubt, repeats, unconfirmed
+from tests.chaos.history import NOT_SENT, SENT, Fault, History
 from tests.chaos.plan import KEEPS_FROM_RENEWING, KILLS_OWNER, Kind
+from tests.chaos.readiness import longest_not_ready
 
 _DOWN_EVENTS: Final = frozenset(
     {"session.disconnected", "session.reconnecting", "session.starting", "session.stopped", "session.failed"}
@@ -27,8 +28,6 @@ _NOTICED_S: Final[Mapping[Kind, float]] = {
 """How long after a fault a session may go down for it."""
 _SOON_S: Final = 6.0
 """The same for every other kind."""
-_BEFORE_S: Final = 60.0
-"""How far back a note looks for what put a job in doubt."""
 _MAX_NAMED: Final = 8
 """Faults that a note names."""
 
@@ -45,6 +44,8 @@ class Verdict:
     failed: Mapping[str, int]
     """By reason."""
     unconfirmed: int
+    expired_in_doubt: int
+    """Those of them whose ack got lost and whose time was over then: they need no killed owner."""
     lost: int
     duplicates: int
     """Jobs whose message arrived under more than one id."""
@@ -62,6 +63,8 @@ class Verdict:
     took_s: float
     outages: Mapping[Kind, float]
     """The longest time until a session was ready again, by what befell it."""
+    longest_not_ready: Mapping[SessionKey, float]
+    """Whatever befell the session meanwhile."""
     slowest_answer_s: float
     """Of all but direct sends, which are answered with the outcome."""
     notes: tuple[str, ...]
@@ -76,9 +79,9 @@ class Verdict:
 
 def judge(history: History) -> Verdict:
     """Judge a run."""
-    accepted, arrivals = history.accepted(), history.arrivals()
+    accepted, doubted = history.accepted(), unconfirmed(history)
     outcomes = [outcome for outcome in map(history.outcome, accepted) if outcome is not None]
-    not_sent = [one for one in outcomes if one.status in {"failed", "expired", "cancelled"}]
+    not_sent = [one for one in outcomes if one.status in NOT_SENT]
     answered = [one for one in history.asked if one.answered_at is not None and one.job.way != "direct"]
     return Verdict(
         asked=len(history.asked),
@@ -86,10 +89,11 @@ def judge(history: History) -> Verdict:
         refused=Counter(history.refusal(one) or "no answer" for one in history.asked if one not in accepted),
         sent=sum(one.status in SENT for one in outcomes),
         failed=Counter(one.error or one.status for one in not_sent),
-        unconfirmed=sum(one.status == "unconfirmed" for one in outcomes),
+        unconfirmed=len(doubted),
+        expired_in_doubt=sum(expired_in_doubt(history, one, outcome) for one, outcome in doubted),
         lost=len(list(rules.lost(history))),
         duplicates=len(list(rules.duplicates(history))),
-        repeats=sum(len(those) - len({one.message_id for one in those}) for those in arrivals.values()),
+        repeats=len(list(repeats(history))),
         fullest=max(history.fullest_windows().values(), default=0),
         limit=history.max_messages,
         conflicts=sum(history.conflicts.values()),
@@ -98,6 +102,7 @@ def judge(history: History) -> Verdict:
         missed=Counter(fault.kind for fault in history.missed),
         took_s=history.took_s,
         outages=outages(history),
+        longest_not_ready=longest_not_ready(history),
         slowest_answer_s=max(((one.answered_at or 0) - one.asked_at for one in answered), default=0.0),
         notes=tuple(_notes(history)),
         wrong=tuple(text for rule in rules.RULES for text in rule(history)),
@@ -124,7 +129,7 @@ def _outage(history: History, fault: Fault, key: SessionKey) -> float | None:
         return None
     until = min((other.at for other in heavy if other.at > fault.at), default=history.ended_at)
     downs = [told.at for told in history.told if told.key == key and told.event in _DOWN_EVENTS]
-    noticed_by = min(until, fault.at + _NOTICED_S.get(fault.kind, 6.0))
+    noticed_by = min(until, fault.at + _NOTICED_S.get(fault.kind, _SOON_S))
     down = next((at for at in downs if fault.at < at < noticed_by), None)
     if down is None:
         return None
@@ -132,20 +137,16 @@ def _outage(history: History, fault: Fault, key: SessionKey) -> float | None:
 
 
 def _notes(history: History) -> Iterator[str]:
-    """Tell of each job in doubt and of each repeat, and what had befallen its session before."""
-    for one in history.accepted():
-        outcome = history.outcome(one)
-        if outcome is not None and outcome.status == "unconfirmed":
-            since = max(one.asked_at, outcome.at - _BEFORE_S)
-            yield f"{one} is unconfirmed: {_between(history, one.job.key, since, outcome.at)}"
-    for number, those in history.arrivals().items():
-        for before, again in pairwise(those):
-            if before.message_id == again.message_id:
-                why = _between(history, again.key, before.at - _SOON_S, again.at)
-                yield f"job {number} arrived again after {again.at - before.at:.1f} s: {why}"
+    """Tell of each job in doubt and of each repeat, and of the faults by which the rules explain it."""
+    for one, outcome in unconfirmed(history):
+        late = ", its time was over" if expired_in_doubt(history, one, outcome) else ""
+        yield f"{one} is unconfirmed{late}: {_before(outcome.at, behind_doubt(history, one, outcome))}"
+    for number, before, again in repeats(history):
+        why = _before(again.at, broke_ack(history, before, again))
+        yield f"job {number} arrived again after {again.at - before.at:.1f} s: {why}"
 
 
-def _between(history: History, key: SessionKey | None, since: float, until: float) -> str:
-    """Tell what befell a session within a span, by the seconds before its end."""
-    faults = history.befallen(key, rules.BREAKS_ACK | {Kind.LOSE}, since, until)[:_MAX_NAMED]
-    return ", ".join(f"{fault.kind} {until - fault.at:.1f} s before" for fault in faults) or "no fault before"
+def _before(at: float, faults: Sequence[Fault]) -> str:
+    """Name faults, by the seconds before a moment."""
+    named = dict.fromkeys(f"{fault.kind} {at - fault.at:.1f} s before" for fault in faults)
+    return ", ".join(list(named)[:_MAX_NAMED]) or "no fault before"

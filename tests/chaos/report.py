@@ -7,7 +7,7 @@ from tests.chaos.judge import Verdict
 
 _Name = TypeVar("_Name", bound=str)
 _SHOWN: Final = 30
-"""Notes, and lines of what is wrong; the rest of the latter is counted."""
+"""Notes, and lines of what is wrong; the rest is counted."""
 
 
 def render(seed: int, verdict: Verdict) -> str:
@@ -18,7 +18,7 @@ def render(seed: int, verdict: Verdict) -> str:
         ("accepted", str(verdict.accepted)),
         ("sent", str(verdict.sent)),
         ("failed with reason", _counts(verdict.failed)),
-        ("unconfirmed", str(verdict.unconfirmed)),
+        ("unconfirmed", _unconfirmed(verdict)),
         ("lost", str(verdict.lost)),
         ("duplicates that differ in id", str(verdict.duplicates)),
         ("repeats under the same id", str(verdict.repeats)),
@@ -34,11 +34,20 @@ def render(seed: int, verdict: Verdict) -> str:
     for kind, count in sorted(verdict.faults.items()):
         outage = verdict.outages.get(kind)
         lines.append(f"    {kind:<20}{count:>3}   {'-' if outage is None else f'{outage:.1f} s'}")
+    lines.append("  the longest time not ready, whatever befell the session")
+    lines += [f"    {key!s:<23}   {lasted_s:.1f} s" for key, lasted_s in verdict.longest_not_ready.items()]
     lines += [f"  note: {text}" for text in verdict.notes[:_SHOWN]]
+    if len(verdict.notes) > _SHOWN:
+        lines.append(f"  note: and {len(verdict.notes) - _SHOWN} more notes")
     lines += [f"  WRONG: {text}" for text in verdict.wrong[:_SHOWN]]
     if len(verdict.wrong) > _SHOWN:
         lines.append(f"  WRONG: and {len(verdict.wrong) - _SHOWN} more")
     return "\n".join(lines)
+
+
+def _unconfirmed(verdict: Verdict) -> str:
+    late = f" ({verdict.expired_in_doubt} whose time was over)" if verdict.expired_in_doubt else ""
+    return f"{verdict.unconfirmed}{late}"
 
 
 def _counts(counted: Mapping[_Name, int]) -> str:

@@ -5,93 +5,34 @@ from math import inf
 
 import pytest
 
-from actors.messages.ids import SessionKey, job_id_of_key, message_id_of_job
-from tests.chaos.history import Arrived, Asked, Fault, History, Outcome, Told
+from tests.chaos.history import Arrived, Fault, Outcome, Told
 from tests.chaos.judge import judge
-from tests.chaos.plan import Kind, PlannedFault, PlannedJob, Way, mark_of
+from tests.chaos.made_up import (
+    FIRST,
+    GOOD,
+    JOBS,
+    KEY,
+    MISSED,
+    OTHER,
+    START,
+    STORED,
+    answered,
+    arrived,
+    arriving,
+    asked,
+    asking,
+    befallen,
+    doubted,
+    down,
+    ended_as,
+    failed,
+    heard,
+    loaded,
+    refused,
+    without,
+)  # fmt: skip
+from tests.chaos.plan import Kind
 from tests.chaos.report import render
-
-KEY = SessionKey("acme", "s1")
-OTHER = SessionKey("acme", "s2")
-START = 1_000.0
-END = 1_400.0
-
-
-def asked(number: int, *, answer: str = "accepted", way: Way = "queue", expires_s: float | None = None) -> Asked:
-    job = PlannedJob(number, number, KEY, "text", "normal", way, expires_s, 0, mark_of(number))
-    return Asked(job, job_id_of_key(KEY, str(number)), START + number, START + number + 0.5, answer)
-
-
-def arrived(one: Asked, at: float | None = None) -> Arrived:
-    return Arrived(KEY, one.job.number, message_id_of_job(one.job_id), at or one.asked_at + 1)
-
-
-JOBS = tuple(asked(number) for number in range(5))
-GOOD = History(
-    max_messages=20,
-    window_s=5.0,
-    linked_at={KEY: START - 10, OTHER: START - 10},
-    ended_at=END,
-    asked=JOBS,
-    outcomes={one.job_id: Outcome("read", at=one.asked_at + 2, attempted=(one.asked_at + 1,)) for one in JOBS},
-    announced={one.job_id: ("message.sent",) for one in JOBS},
-    arrived=tuple(arrived(one) for one in JOBS),
-    faults=(),
-    wanted=(),
-    missed=(),
-    took_s=400.0,
-    may_take_s=600.0,
-    told=(Told(KEY, "session.qr", START - 12), Told(KEY, "session.ready", START - 10)),
-    states={KEY: "ready", OTHER: "ready"},
-    waiting={KEY: 0, OTHER: 0},
-)
-FIRST = JOBS[0]
-MISSED = PlannedFault(1, 5.0, Kind.DRIVER, KEY, 0.0)
-STORED = asked(0, answer="stored", way="inbox")
-
-
-def ended_as(history: History, one: Asked, outcome: Outcome, event: str = "message.failed") -> History:
-    """The same, with one job that was not sent."""
-    return replace(
-        history,
-        outcomes={**history.outcomes, one.job_id: outcome},
-        announced={**history.announced, one.job_id: (event,)},
-        arrived=tuple(each for each in history.arrived if each.number != one.job.number),
-    )
-
-
-def failed(one: Asked, error: str, status: str = "failed", after_s: float = 2.0) -> History:
-    return ended_as(GOOD, one, Outcome(status, error, at=one.asked_at + after_s, attempted=(one.asked_at + 1,)))
-
-
-def doubted(*jobs: Asked, after_s: float = 20.0) -> History:
-    """All went well, but for jobs whose attempt began a second after they were asked for."""
-    history = GOOD
-    for one in jobs:
-        at = one.asked_at + after_s
-        outcome = Outcome("unconfirmed", "send_unconfirmed", at=at, attempted=(one.asked_at + 1,))
-        history = ended_as(history, one, outcome, "message.unconfirmed")
-    return history
-
-
-def befallen(
-    history: History, kind: Kind, key: SessionKey | None = KEY, at: float = START + 1.5, lasts_s: float = 1.0
-) -> History:
-    return replace(history, faults=(*history.faults, Fault(kind, key, at, at + lasts_s)))
-
-
-def without(history: History, one: Asked) -> History:
-    """The same, with a job that no store knows."""
-    outcomes = {job_id: each for job_id, each in history.outcomes.items() if job_id != one.job_id}
-    return replace(history, outcomes=outcomes)
-
-
-def answered(history: History, one: Asked, answer: str) -> History:
-    return replace(history, asked=[replace(each, answer=answer) if each is one else each for each in history.asked])
-
-
-def arriving(*further: Arrived) -> History:
-    return replace(GOOD, arrived=(*GOOD.arrived, *further))
 
 
 def test_a_run_in_which_all_went_well_passes() -> None:
@@ -102,6 +43,8 @@ def test_a_run_in_which_all_went_well_passes() -> None:
 
 
 OVERFULL = tuple(replace(arrived(asked(number)), at=START + 50 + number * 0.2) for number in range(100, 121))
+LATE = asked(0, expires_s=2.0)
+DIRECT = asked(0, answer="session_not_ready", way="direct")
 VIOLATIONS = {
     "an accepted job that no store knows": (without(GOOD, FIRST), "is lost"),
     "a job that the server never saw": (replace(GOOD, arrived=GOOD.arrived[1:]), "is lost"),
@@ -139,6 +82,37 @@ VIOLATIONS = {
         "but reached WhatsApp's server",
     ),
     "a job that expired without an expiry": (failed(FIRST, "expired", "expired"), "nothing explains"),
+    "a job that expired before its time": (
+        asking(failed(FIRST, "expired", "expired"), asked(0, expires_s=20)),
+        "failed as 'expired' after 2.0 s, which nothing explains",
+    ),
+    "a direct send that expired before its time": (
+        asking(failed(FIRST, "expired", "expired", after_s=25), asked(0, answer="expired", way="direct")),
+        "failed as 'expired' after 25.0 s, which nothing explains",
+    ),
+    "a direct send that the window refused without any load": (
+        asking(failed(FIRST, "rate_limited", after_s=31), asked(0, answer="rate_limited", way="direct")),
+        "failed as 'rate_limited' after 31.0 s, which nothing explains",
+    ),
+    "a direct send that the window refused before its time": (
+        loaded(
+            asking(failed(FIRST, "rate_limited", after_s=20), asked(0, answer="rate_limited", way="direct")), START + 20
+        ),
+        "failed as 'rate_limited' after 20.0 s, which nothing explains",
+    ),
+    "a direct send that a ready session refused": (refused(DIRECT), "was refused as 'session_not_ready'"),
+    "a direct send that a session refused which was back long before": (
+        down(refused(DIRECT), START - 9, START - 5),
+        "was refused as 'session_not_ready'",
+    ),
+    "a direct send that was refused as limited without any load": (
+        refused(asked(0, answer="rate_limited", way="direct")),
+        "was refused as 'rate_limited'",
+    ),
+    "a direct send that a full queue refused, which none is": (
+        refused(asked(0, answer="queue_full", way="direct")),
+        "was refused as 'queue_full'",
+    ),
     "a job that failed without a fault": (failed(FIRST, "send_failed"), "nothing explains"),
     "a job that failed before the fault": (
         befallen(failed(FIRST, "send_failed"), Kind.UPLOAD, at=START + 10),
@@ -194,6 +168,22 @@ VIOLATIONS = {
         ),
         "is unconfirmed, and 0 faults",
     ),
+    "an expiring job in doubt before its time was over": (
+        befallen(asking(doubted(FIRST), asked(0, expires_s=60)), Kind.BROWSER),
+        "is unconfirmed, and 0 faults",
+    ),
+    "a direct send in doubt before its time was over": (
+        befallen(asking(doubted(FIRST), asked(0, answer="send_unconfirmed", way="direct")), Kind.BROWSER),
+        "is unconfirmed, and 0 faults",
+    ),
+    "a text in doubt whose owner was killed when its deadline was over": (
+        befallen(doubted(FIRST, after_s=100), Kind.ACTOR, at=START + 60),
+        "is unconfirmed, and 0 faults",
+    ),
+    "a text in doubt whose owner was killed when its shorter deadline was over": (
+        befallen(replace(doubted(FIRST, after_s=35), send_timeout_s=8.0), Kind.ACTOR, at=START + 25),
+        "is unconfirmed, and 0 faults",
+    ),
     "a repeat under the same id that no fault explains": (
         arriving(arrived(FIRST, START + 9)),
         "which no fault explains",
@@ -208,6 +198,18 @@ VIOLATIONS = {
     ),
     "a repeat long after an actor was frozen for good": (
         befallen(arriving(arrived(FIRST, START + 9)), Kind.FREEZE, at=START - 200, lasts_s=inf),
+        "which no fault explains",
+    ),
+    "a repeat whose fault was over when the message arrived first": (
+        befallen(arriving(arrived(FIRST, START + 9)), Kind.BROWSER, at=START - 5),
+        "which no fault explains",
+    ),
+    "a repeat after an outage of nats-server in which no browser closes": (
+        befallen(arriving(arrived(FIRST, START + 9)), Kind.NATS, None, at=START + 2, lasts_s=4),
+        "which no fault explains",
+    ),
+    "a repeat whose fault came when the send was long over": (
+        befallen(arriving(arrived(FIRST, START + 90)), Kind.BROWSER, at=START + 80),
         "which no fault explains",
     ),
     "an outcome without an event": (replace(GOOD, announced={}), "the events said nothing"),
@@ -235,6 +237,28 @@ VIOLATIONS = {
         "was rejected from the inbox as 'invalid_command', and is read",
     ),
     "two browsers of one session at once": (replace(GOOD, conflicts={KEY: 1}), "two pages at once, 1 times"),
+    "an owner's event after its successor's": (
+        replace(GOOD, heard=heard((1, 1), (2, 2), (1, 3))),
+        "of epoch 1 came after epoch 2 had begun",
+    ),
+    "an owner's event after its successor's, although that was frozen for a moment only": (
+        befallen(replace(GOOD, heard=heard((1, 1), (2, 2), (1, 3))), Kind.FREEZE, at=START - 5, lasts_s=3),
+        "of epoch 1 came after epoch 2 had begun",
+    ),
+    "an event's number that falls": (replace(GOOD, heard=heard((1, 1), (1, 3), (1, 2))), "has the number 2 after 3"),
+    "a number for two events": (
+        replace(GOOD, heard=heard((1, 1), (1, 2), (2, 2))),
+        "has a number that was given out before, 2",
+    ),
+    "a session that was away for too long": (down(GOOD, START + 1, START + 130), "was not ready for 129 s"),
+    "a session that was away for too long after the last fault": (
+        befallen(down(GOOD, START + 1, START + 190), Kind.ACTOR, at=START + 50),
+        "was not ready for 189 s, 139 s of them after the last fault",
+    ),
+    "a session that was away for too long although sockets were dropped": (
+        befallen(down(GOOD, START + 1, START + 130), Kind.DROP, at=START + 50),
+        "was not ready for 129 s",
+    ),
     "a session that did not come back": (replace(GOOD, states={KEY: "ready", OTHER: "failed"}), "acme:s2 is failed"),
     "a job left in the log": (replace(GOOD, waiting={KEY: 1}), "1 jobs still lie in the log"),
     "a request without an answer": (answered(GOOD, FIRST, ""), "was never answered"),
@@ -284,8 +308,6 @@ def test_a_violation_is_recognised(violation: str) -> None:
     assert "FAILED" in render(7, verdict)
 
 
-LATE = asked(0, expires_s=2.0)
-DIRECT = asked(0, answer="session_not_ready", way="direct")
 EXPLAINED = {
     "the one job in doubt of a killed owner": befallen(doubted(FIRST), Kind.ACTOR),
     "one job in doubt after the machine's restart": befallen(doubted(FIRST), Kind.REBOOT, None),
@@ -298,11 +320,42 @@ EXPLAINED = {
     "a job in doubt whose owner was frozen for good": befallen(doubted(FIRST), Kind.FREEZE, lasts_s=inf),
     "a repeat after a lost ack": befallen(arriving(arrived(FIRST, START + 9)), Kind.NO_ACK),
     "a repeat after a killed browser": befallen(arriving(arrived(FIRST, START + 9)), Kind.BROWSER),
+    "a repeat of which the fault was over when its ack should have gone out": befallen(
+        arriving(arrived(FIRST, START + 9)), Kind.NO_ACK, at=START - 1, lasts_s=1.5
+    ),
+    "a repeat after an outage of nats-server that closed the browsers": befallen(
+        arriving(arrived(FIRST, START + 20)), Kind.NATS, None, at=START + 2, lasts_s=9
+    ),
+    "a repeated file whose fault came within its longer deadline": befallen(
+        asking(arriving(arrived(FIRST, START + 90)), asked(0, kind="media")), Kind.BROWSER, at=START + 80
+    ),
+    "a file in doubt whose owner was killed within its longer deadline": befallen(
+        asking(doubted(FIRST, after_s=100), asked(0, kind="media")), Kind.ACTOR, at=START + 60
+    ),
+    "a direct send in doubt whose time was over": befallen(
+        asking(doubted(FIRST, after_s=31), asked(0, answer="send_unconfirmed", way="direct")), Kind.BROWSER
+    ),
+    "events of three owners, one of them stored twice": replace(
+        GOOD, heard=(*heard((1, 1), (1, 2), (2, 3), (4, 4)), *heard((1, 1)))
+    ),
+    "last words of an owner that was frozen until it was replaced": befallen(
+        replace(GOOD, heard=heard((1, 1), (2, 2), (1, 2))), Kind.FREEZE, at=START - 20, lasts_s=12
+    ),
+    "a session that was away for long since it was killed again and again": befallen(
+        befallen(down(GOOD, START + 1, START + 190), Kind.ACTOR, at=START + 50), Kind.BROWSER, at=START + 100
+    ),
+    "a session that was away for long since everything was started again": befallen(
+        down(GOOD, START + 1, START + 170), Kind.REBOOT, None, lasts_s=10
+    ),
     "a job whose ack was lost and whose time was over then": befallen(
         replace(doubted(FIRST), asked=(LATE, *JOBS[1:])), Kind.BROWSER
     ),
-    "a job that expired in time": ended_as(
-        replace(GOOD, asked=(LATE, *JOBS[1:])), FIRST, Outcome("expired", "expired")
+    "a job that expired in time": asking(failed(FIRST, "expired", "expired"), LATE),
+    "a direct send that expired in time": asking(
+        failed(FIRST, "expired", "expired", after_s=30), asked(0, answer="expired", way="direct")
+    ),
+    "a direct send that a full window refused in the end": loaded(
+        asking(failed(FIRST, "rate_limited", after_s=30), asked(0, answer="rate_limited", way="direct")), START + 30
     ),
     "a job whose upload was refused": befallen(failed(FIRST, "send_failed"), Kind.UPLOAD),
     "a job that the server took and then refused": replace(
@@ -311,8 +364,13 @@ EXPLAINED = {
     "a run with every kind that should happen": replace(
         befallen(GOOD, Kind.DRIVER), wanted=(Kind.DRIVER,), missed=(MISSED,)
     ),
-    "a direct send that was not accepted": replace(
-        without(GOOD, FIRST), asked=(DIRECT, *JOBS[1:]), arrived=GOOD.arrived[1:]
+    "a direct send that a session refused which was not ready": down(refused(DIRECT), START - 3, START + 4),
+    "a direct send that a session refused which had just become ready": down(refused(DIRECT), START - 3, START - 1),
+    "a direct send that was refused before the status of a thawed session was known": befallen(
+        refused(DIRECT), Kind.FREEZE, at=START - 8, lasts_s=4
+    ),
+    "a direct send that was refused as limited under load": loaded(
+        refused(asked(0, answer="rate_limited", way="direct")), START - 2
     ),
     "one job in doubt after an outage of nats-server that ended the leases": replace(
         doubted(FIRST), faults=(Fault(Kind.NATS, None, START + 2, START + 11),)
@@ -344,16 +402,6 @@ def test_what_a_fault_or_the_contract_explains_is_no_violation(explained: str) -
     assert judge(EXPLAINED[explained]).wrong == ()
 
 
-def test_what_is_in_doubt_and_what_came_again_is_noted_with_what_was_before() -> None:
-    history = replace(
-        befallen(doubted(JOBS[1]), Kind.ACTOR, at=START + 5),
-        arrived=(*(each for each in GOOD.arrived if each.number != 1), arrived(FIRST, START + 9)),
-    )
-    notes = "\n".join(judge(history).notes)
-    assert "is unconfirmed" in notes
-    assert "job 0 arrived again after 8.0 s: kill actor 4.0 s before" in notes
-
-
 def test_messages_a_window_apart_are_not_in_one_window() -> None:
     history = replace(GOOD, max_messages=1, arrived=tuple(arrived(one, START + 5 * one.job.number) for one in JOBS))
     assert judge(history).fullest == 1
@@ -368,28 +416,3 @@ def test_a_message_that_arrived_twice_takes_two_places() -> None:
 def test_a_job_whose_answer_was_lost_counts_as_accepted_when_a_store_holds_it() -> None:
     assert judge(answered(GOOD, FIRST, "")).accepted == 5
     assert judge(answered(without(GOOD, FIRST), FIRST, "")).accepted == 4
-
-
-def test_an_outage_is_measured_from_the_fault_to_the_next_ready() -> None:
-    told = (*GOOD.told, Told(KEY, "session.reconnecting", START + 11), Told(KEY, "session.ready", START + 14))
-    history = replace(befallen(GOOD, Kind.BROWSER, at=START + 10), told=told)
-    assert judge(history).outages == {Kind.BROWSER: 4.0}
-
-
-def test_an_outage_of_which_nobody_can_say_whose_it_is_is_not_measured() -> None:
-    told = (*GOOD.told, Told(KEY, "session.reconnecting", START + 11), Told(KEY, "session.ready", START + 14))
-    history = replace(befallen(GOOD, Kind.BROWSER, at=START + 10), told=told)
-    assert judge(befallen(history, Kind.ACTOR, at=START + 12)).outages == {}
-    assert judge(befallen(history, Kind.ACTOR, at=START + 15)).outages == {Kind.BROWSER: 4.0}
-    assert judge(befallen(history, Kind.ACTOR, OTHER, at=START + 12)).outages == {Kind.BROWSER: 4.0}
-
-
-def test_an_outage_that_came_too_late_is_not_the_faults() -> None:
-    told = (*GOOD.told, Told(KEY, "session.reconnecting", START + 31), Told(KEY, "session.ready", START + 34))
-    history = replace(GOOD, told=told)
-    assert judge(befallen(history, Kind.SUPERVISOR, None)).outages == {}
-    assert judge(befallen(history, Kind.FREEZE, at=START)).outages == {Kind.FREEZE: 34.0}
-
-
-def test_a_fault_that_took_no_session_down_has_no_outage() -> None:
-    assert judge(befallen(GOOD, Kind.SUPERVISOR, None)).outages == {}
