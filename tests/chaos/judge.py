@@ -10,24 +10,13 @@ from tests.chaos import rules
 from tests.chaos.doubts import behind_doubt, broke_ack, expired_in_doubt, repeats, unconfirmed
 from tests.chaos.history import NOT_SENT, SENT, Fault, History
 from tests.chaos.plan import KEEPS_FROM_RENEWING, KILLS_OWNER, Kind
-from tests.chaos.readiness import longest_not_ready
+from tests.chaos.readiness import longest_not_ready, noticed_within_s
 
 _DOWN_EVENTS: Final = frozenset(
     {"session.disconnected", "session.reconnecting", "session.starting", "session.stopped", "session.failed"}
 )
 _HEAVY: Final = KILLS_OWNER | KEEPS_FROM_RENEWING | {Kind.BROWSER, Kind.RENDERER, Kind.DRIVER}
 """These may take a session down; while one of them lasts, nobody knows whose outage it is."""
-_NOTICED_S: Final[Mapping[Kind, float]] = {
-    Kind.FREEZE: 45.0,
-    Kind.ACTOR: 30.0,
-    Kind.REBOOT: 90.0,
-    Kind.NATS: 30.0,
-    Kind.NO_ACK: 45.0,
-    Kind.LOSE: 45.0,
-}
-"""How long after a fault a session may go down for it."""
-_SOON_S: Final = 6.0
-"""The same for every other kind."""
 _MAX_NAMED: Final = 8
 """Faults that a note names."""
 
@@ -129,7 +118,7 @@ def _outage(history: History, fault: Fault, key: SessionKey) -> float | None:
         return None
     until = min((other.at for other in heavy if other.at > fault.at), default=history.ended_at)
     downs = [told.at for told in history.told if told.key == key and told.event in _DOWN_EVENTS]
-    noticed_by = min(until, fault.at + _NOTICED_S.get(fault.kind, _SOON_S))
+    noticed_by = min(until, fault.at + noticed_within_s(fault))
     down = next((at for at in downs if fault.at < at < noticed_by), None)
     if down is None:
         return None

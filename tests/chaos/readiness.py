@@ -1,13 +1,13 @@
 """When sessions were not ready, by their own word; and the rule for how long that may last. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from actors.config import LeaseConfig, SessionConfig, SupervisorConfig
 from actors.messages.ids import SessionKey
 from tests.chaos.doubts import killed_owner
-from tests.chaos.history import History
+from tests.chaos.history import Fault, History
 from tests.chaos.plan import Kind
 
 _BUSY_S: Final = 30.0
@@ -18,6 +18,17 @@ BACK_WITHIN_S: Final = (
 """From a fault to ready: a dead owner's lease runs out, the longest backoff, and a start that takes its whole time."""
 _REBOOT_S: Final = 60.0
 """How much longer it takes where Ray, nats-server and the gateways start as well."""
+_NOTICED_S: Final[Mapping[Kind, float]] = {
+    Kind.FREEZE: 45.0,
+    Kind.ACTOR: 30.0,
+    Kind.REBOOT: 90.0,
+    Kind.NATS: 30.0,
+    Kind.NO_ACK: 45.0,
+    Kind.LOSE: 45.0,
+}
+"""How long after a fault a session may go down for it."""
+_SOON_S: Final = 6.0
+"""The same for every other kind."""
 _TAKES_DOWN: Final = frozenset({Kind.BROWSER, Kind.RENDERER, Kind.DRIVER})
 
 
@@ -55,9 +66,31 @@ def not_ready(history: History, key: SessionKey) -> list[Span]:
 
 def longest_not_ready(history: History) -> dict[SessionKey, float]:
     """Return each session's longest stretch, whatever befell it meanwhile."""
-    return {
-        key: max((span.lasted_s for span in not_ready(history, key)), default=0.0) for key in sorted(history.linked_at)
-    }
+    return {key: max((span.lasted_s for span in _away(history, key)), default=0.0) for key in sorted(history.linked_at)}
+
+
+def _away(history: History, key: SessionKey) -> Iterator[Span]:
+    """Yield the stretches from what took the session down: a dead owner says nothing, only its successor does."""
+    before = 0.0
+    for span in not_ready(history, key):
+        causes = [
+            fault.at
+            for fault in history.faults
+            if fault.befell(key)
+            and _takes_down(fault)
+            and max(before, span.since - noticed_within_s(fault)) <= fault.at <= span.since
+        ]
+        yield Span(min(causes, default=span.since), span.until)
+        before = span.until
+
+
+def noticed_within_s(fault: Fault) -> float:
+    """Return how long after a fault a session may go down for it."""
+    return _NOTICED_S.get(fault.kind, _SOON_S)
+
+
+def _takes_down(fault: Fault) -> bool:
+    return killed_owner(fault) or fault.kind in _TAKES_DOWN
 
 
 def too_long_not_ready(history: History) -> Iterator[str]:
@@ -66,8 +99,7 @@ def too_long_not_ready(history: History) -> Iterator[str]:
         for span in not_ready(history, key):
             since, may_take_s = span.since, BACK_WITHIN_S
             for fault in history.faults:
-                takes_down = killed_owner(fault) or fault.kind in _TAKES_DOWN
-                if takes_down and fault.befell(key) and span.touches(fault.at, fault.felt_until):
+                if _takes_down(fault) and fault.befell(key) and span.touches(fault.at, fault.felt_until):
                     since = max(since, min(fault.felt_until, span.until))
                     may_take_s = BACK_WITHIN_S + _REBOOT_S if fault.kind is Kind.REBOOT else may_take_s
             if span.until - since > may_take_s:

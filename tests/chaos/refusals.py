@@ -16,6 +16,8 @@ _REASONS: Final[Mapping[str, frozenset[Kind]]] = {
 """Codes of a failed job that only such a fault explains."""
 _AFTER_S: Final = 60.0
 """How long after a fault its effect on a message may still show: a send's deadline (30 s) and a reconnect."""
+_TOO_LATE: Final = frozenset({"expired", "invalid_command"})
+"""Codes of a job whose time was over before it could be accepted."""
 _STALE_S: Final = 2.0
 """By how much the status that a gateway goes by may be late."""
 _LATE_S: Final = 10.0
@@ -55,11 +57,16 @@ def bad_answers(history: History) -> Iterator[str]:
             yield f"{one} was answered {one.answer!r}, but is {outcome.status if outcome else 'unknown'}"
         elif outcome is None and not _may_refuse(history, one):
             yield f"{one} was refused as {one.answer!r}, which nothing explains"
-        elif one.job_id in history.rejected and (outcome is not None or one.job.expires_s is None):
+        elif one.job_id in history.rejected and (outcome is not None or not _may_reject(history, one)):
             fate = outcome.status if outcome else "unknown"
             yield f"{one} was rejected from the inbox as {history.rejected[one.job_id]!r}, and is {fate}"
         elif outcome is not None and one.answer not in {*ACCEPTED, outcome.error}:
             yield f"{one} was refused as {one.answer!r}, but is {outcome.status} ({outcome.error})"
+
+
+def _may_reject(history: History, one: Asked) -> bool:
+    """Tell whether a job of the inbox may be rejected: nobody read it until its time was over."""
+    return one.job.expires_s is not None and history.rejected[one.job_id] in _TOO_LATE
 
 
 def _may_refuse(history: History, one: Asked) -> bool:

@@ -232,6 +232,10 @@ VIOLATIONS = {
         ),
         "was rejected from the inbox",
     ),
+    "a stored job with an expiry that was rejected for no reason": (
+        replace(refused(asked(0, answer="stored", way="inbox", expires_s=2.0)), rejected={FIRST.job_id: "queue_full"}),
+        "was rejected from the inbox as 'queue_full'",
+    ),
     "a stored job that was rejected and sent": (
         replace(GOOD, asked=(STORED, *JOBS[1:]), rejected={STORED.job_id: "invalid_command"}),
         "was rejected from the inbox as 'invalid_command', and is read",

@@ -56,6 +56,9 @@ def test_the_longest_time_not_ready_is_shown_by_session() -> None:
     verdict = judge(down(down(GOOD, START + 1, START + 3), START + 10, START + 30))
     assert verdict.longest_not_ready == {KEY: 20.0, OTHER: 0.0}
     assert "acme:s1                   20.0 s" in render(7, verdict)
+    killed = befallen(down(GOOD, START + 14, START + 30), Kind.ACTOR, at=START + 10)
+    assert judge(killed).longest_not_ready[KEY] == 20.0, "its owner was dead before the next one said so"
+    assert judge(down(killed, START + 11, START + 12)).longest_not_ready[KEY] == 16.0, "it was back meanwhile"
     assert judge(down(GOOD, START + 300, None)).longest_not_ready[KEY] == 100.0
 
 
