@@ -66,11 +66,14 @@ def not_ready(history: History, key: SessionKey) -> list[Span]:
 
 def longest_not_ready(history: History) -> dict[SessionKey, float]:
     """Return each session's longest stretch, whatever befell it meanwhile."""
-    return {key: max((span.lasted_s for span in _away(history, key)), default=0.0) for key in sorted(history.linked_at)}
+    return {key: max((span.lasted_s for span in away(history, key)), default=0.0) for key in sorted(history.linked_at)}
 
 
-def _away(history: History, key: SessionKey) -> Iterator[Span]:
-    """Yield the stretches from what took the session down: a dead owner says nothing, only its successor does."""
+def away(history: History, key: SessionKey) -> Iterator[Span]:
+    """Yield the stretches from what took the session down.
+
+    A dead owner says nothing: the supervisor puts the status in its place, and only its successor has events.
+    """
     before = 0.0
     for span in not_ready(history, key):
         causes = [

@@ -7,7 +7,7 @@ from actors.messages.ids import SessionKey
 from tests.chaos.doubts import was_due
 from tests.chaos.history import ACCEPTED, NOT_SENT, SENT, Asked, History
 from tests.chaos.plan import KEEPS_FROM_RENEWING, Kind
-from tests.chaos.readiness import not_ready
+from tests.chaos.readiness import away
 
 _REASONS: Final[Mapping[str, frozenset[Kind]]] = {
     "send_failed": frozenset({Kind.NACK, Kind.UPLOAD, Kind.LOSE}),
@@ -85,7 +85,7 @@ def _may_refuse(history: History, one: Asked) -> bool:
 
 def _may_seem_down(history: History, key: SessionKey, since: float, until: float) -> bool:
     """Tell whether a gateway may hold a session for not ready at some moment of a span."""
-    if any(span.touches(since - _STALE_S, until + _STALE_S) for span in not_ready(history, key)):
+    if any(span.touches(since - _STALE_S, until + _STALE_S) for span in away(history, key)):
         return True
     return bool(history.befallen(key, KEEPS_FROM_RENEWING | {Kind.REBOOT}, since - _LATE_S, until))
 

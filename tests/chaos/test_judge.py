@@ -370,6 +370,9 @@ EXPLAINED = {
     ),
     "a direct send that a session refused which was not ready": down(refused(DIRECT), START - 3, START + 4),
     "a direct send that a session refused which had just become ready": down(refused(DIRECT), START - 3, START - 1),
+    "a direct send that was refused when its session's owner was dead": befallen(
+        down(refused(DIRECT), START + 4, START + 6), Kind.ACTOR, at=START - 1
+    ),
     "a direct send that was refused before the status of a thawed session was known": befallen(
         refused(DIRECT), Kind.FREEZE, at=START - 8, lasts_s=4
     ),
