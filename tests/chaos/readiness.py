@@ -21,7 +21,7 @@ _REBOOT_S: Final = 60.0
 _NOTICED_S: Final[Mapping[Kind, float]] = {
     Kind.FREEZE: 45.0,
     Kind.ACTOR: 30.0,
-    Kind.REBOOT: 90.0,
+    Kind.REBOOT: BACK_WITHIN_S + _REBOOT_S,  # nobody is left to tell of it: its next owner's first event does (seed 3)
     Kind.NATS: 30.0,
     Kind.NO_ACK: 45.0,
     Kind.LOSE: 45.0,
@@ -99,7 +99,7 @@ def _takes_down(fault: Fault) -> bool:
 def too_long_not_ready(history: History) -> Iterator[str]:
     """Sessions that stayed away for longer than every deadline together, counted from the last fault meanwhile."""
     for key in sorted(history.linked_at):
-        for span in not_ready(history, key):
+        for span in away(history, key):
             since, may_take_s = span.since, BACK_WITHIN_S
             for fault in history.faults:
                 if _takes_down(fault) and fault.befell(key) and span.touches(fault.at, fault.felt_until):
