@@ -221,6 +221,8 @@ class Bus:
 
     async def _send(self, subject: str, body: bytes, reply: str, headers: Headers | None) -> None:
         self._check_size(subject, body, headers)
+        if self._client.write(subject, reply, body, headers):
+            return
         try:
             await self._client.publish(subject, body, reply, None if headers is None else dict(headers))
         except (nats.errors.BadSubjectError, nats.errors.BadHeaderError) as exc:

@@ -12,6 +12,8 @@ Owns nats-py's parser and message building, nothing else. Imports nats-py only.
 
 import asyncio
 import json
+import re
+from collections.abc import Mapping
 from typing import Any, Final
 
 from nats.aio.client import Client
@@ -26,6 +28,7 @@ _MAX_LINE_BYTES: Final = 1 << 20
 _MAX_UNREAD_BYTES: Final = 1 << 18
 """Written and not yet taken by the peer; beyond it nats-py's own way holds publishers back."""
 _CLOSE_TIMEOUT_S: Final = 1.0
+_SUBJECT: Final = re.compile(r"[^\s\x00-\x1f]+")
 _MSG_PARTS: Final = 4
 _HMSG_PARTS: Final = 5
 
@@ -101,15 +104,46 @@ class WireClient(Client):
         self._ps = LineParser(self)
         self._write_is_due = False
 
+    def write(self, subject: str, reply: str, body: bytes, headers: Mapping[str, str] | None) -> bool:
+        """Write a message at the end of this turn of the event loop, or return False where ``publish`` has to.
+
+        That is where the connection does not stand or its peer reads slowly, and where nats-py has something to say of
+        the message. Otherwise this is what ``publish`` does, in one call in the place of six: they were a twentieth of
+        what accepting a ``send.text`` cost.
+        """
+        transport = self._transport
+        if not self.is_connected or self.is_draining_pubs or not isinstance(transport, TcpTransport):
+            return False
+        if _is_slow(transport) or not _SUBJECT.fullmatch(subject) or (reply and not _SUBJECT.fullmatch(reply)):
+            return False
+        if headers is None:
+            message = f"PUB {subject} {reply} {len(body)}\r\n".encode() + body + _CRLF
+        else:
+            lines = "".join([f"{key}: {value}\r\n" for key, value in headers.items()])
+            if not lines.count("\r") == lines.count("\n") == len(headers):
+                return False  # a value of several lines
+            block = f"NATS/1.0\r\n{lines}\r\n".encode()
+            sizes = f"{len(block)} {len(block) + len(body)}"
+            message = f"HPUB {subject} {reply} {sizes}\r\n".encode() + block + body + _CRLF
+        self._pending.append(message)
+        self._pending_data_size += len(message)
+        self.stats["out_msgs"] += 1
+        self.stats["out_bytes"] += len(body)
+        self._write_soon()
+        return True
+
     async def _flush_pending(self, force_flush: bool = False) -> Any:  # noqa: FBT001, FBT002 - nats-py's signature
         """See to it that what is pending will be written."""
         transport = self._transport
         if force_flush or not self.is_connected or not isinstance(transport, TcpTransport) or _is_slow(transport):
             return await super()._flush_pending(force_flush)
+        self._write_soon()
+        return None
+
+    def _write_soon(self) -> None:
         if not self._write_is_due:
             self._write_is_due = True
             asyncio.get_running_loop().call_soon(self._write_pending)
-        return None
 
     async def _send_ping(self, future: "asyncio.Future[Any] | None" = None) -> None:
         """Ping behind what is pending: nats-py's PING goes past it, so its ``flush`` and ``drain`` promise too much."""

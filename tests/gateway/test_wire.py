@@ -7,11 +7,12 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from nats.errors import ProtocolError
 
 from gateway.wire import LineParser, WireClient
+from tests.support.nats import NatsServer
 from tests.support.waiting import eventually
 
 
@@ -182,3 +183,58 @@ async def test_a_peer_that_reads_nothing_any_more_is_left_for_another_server(dea
 def _is_at(client: WireClient, url: str) -> bool:
     connected = client.connected_url
     return client.is_connected and connected is not None and connected.geturl() == url
+
+
+@pytest.fixture
+async def connected(nats_server: NatsServer) -> AsyncIterator[WireClient]:
+    """A client whose connection stands."""
+    client = WireClient()
+    await client.connect(nats_server.url)
+    yield client
+    await client.close()
+
+
+TOKENS = st.from_regex(r"[!-~é]{1,30}", fullmatch=True)
+VALUES = st.text(st.characters(exclude_categories=("C", "Z"), exclude_characters="\r\n"), min_size=1, max_size=40)
+
+
+@given(
+    subject=TOKENS,
+    reply=TOKENS | st.just(""),
+    body=st.binary(max_size=200),
+    headers=st.none() | st.dictionaries(st.from_regex(r"[A-Za-z-]{1,20}", fullmatch=True), VALUES, min_size=1),
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # each example leaves it as it was
+async def test_what_is_written_is_what_nats_py_would_publish(
+    connected: WireClient, subject: str, reply: str, body: bytes, headers: dict[str, str] | None
+) -> None:
+    assert connected.write(subject, reply, body, headers)
+    await connected._send_publish(subject, reply, body, len(body), headers)
+    ours, theirs = connected._pending
+    assert ours == theirs
+    connected._pending.clear()
+    connected._pending_data_size = 0
+
+
+@pytest.mark.parametrize(
+    ("subject", "reply", "headers"),
+    [
+        ("", "", None), ("a b", "", None), ("a\r\nPUB b 0\r\n", "", None), ("a\x0bb", "", None), ("a\x00", "", None),
+        ("a", "b c", None), ("a", "b\r\n", None),
+        ("a", "", {"Key": "two\nlines"}), ("a", "", {"Key": "two\r\nlines"}), ("a", "", {"Key": "x", "Other\r": "\n"}),
+    ],
+)  # fmt: skip
+async def test_what_could_be_taken_for_a_line_of_its_own_is_not_written(
+    connected: WireClient, subject: str, reply: str, headers: dict[str, str] | None
+) -> None:
+    assert not connected.write(subject, reply, b"", headers)
+    assert not connected._pending
+
+
+async def test_without_a_connection_nothing_is_written(nats_server: NatsServer) -> None:
+    client = WireClient()
+    assert not client.write("a", "", b"", None)
+    await client.connect(nats_server.url)
+    assert client.write("a", "", b"", None)
+    await client.close()
+    assert not client.write("a", "", b"", None)
