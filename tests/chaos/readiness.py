@@ -21,7 +21,7 @@ _REBOOT_S: Final = 60.0
 _NOTICED_S: Final[Mapping[Kind, float]] = {
     Kind.FREEZE: 45.0,
     Kind.ACTOR: 30.0,
-    Kind.REBOOT: BACK_WITHIN_S + _REBOOT_S,  # nobody is left to tell of it: its next owner's first event does (seed 3)
+    Kind.REBOOT: 90.0,
     Kind.NATS: 30.0,
     Kind.NO_ACK: 45.0,
     Kind.LOSE: 45.0,
@@ -81,10 +81,17 @@ def away(history: History, key: SessionKey) -> Iterator[Span]:
             for fault in history.faults
             if fault.befell(key)
             and _takes_down(fault)
-            and max(before, span.since - noticed_within_s(fault)) <= fault.at <= span.since
+            and max(before, span.since - _untold_s(fault)) <= fault.at <= span.since
         ]
         yield Span(min(causes, default=span.since), span.until)
         before = span.until
+
+
+def _untold_s(fault: Fault) -> float:
+    """Return how long a session may be down for a fault before an event says so: until its next owner starts."""
+    if not killed_owner(fault):
+        return noticed_within_s(fault)
+    return BACK_WITHIN_S + _REBOOT_S if fault.kind is Kind.REBOOT else BACK_WITHIN_S
 
 
 def noticed_within_s(fault: Fault) -> float:

@@ -371,6 +371,9 @@ EXPLAINED = {
     "a direct send that a session refused of which nobody was left to tell that it was down": befallen(
         down(refused(DIRECT), START + 5, START + 20), Kind.REBOOT, None, at=START - 100, lasts_s=50
     ),
+    "a direct send that a session refused which lost its lease, and whose next owner came late": befallen(
+        down(refused(DIRECT), START + 5, START + 20), Kind.NATS, None, at=START - 40, lasts_s=9
+    ),
     "a direct send that a session refused which was not ready": down(refused(DIRECT), START - 3, START + 4),
     "a direct send that a session refused which had just become ready": down(refused(DIRECT), START - 3, START - 1),
     "a direct send that was refused when its session's owner was dead": befallen(
