@@ -1,8 +1,9 @@
 """A session core under everything that may happen, in any order.
 
-After every step: at most one job in flight; every live state but READY waits for a deadline; the window holds no more
-than its limit; no job is handled for sending outside READY, before its turn in its lane, or after its end. At the end a
-session that still lives is left to work in peace: no job that was accepted is forgotten.
+After every step: each accepted job is finished, waits in the mailbox or is still to be read; at most one job in flight;
+every live state but READY waits for a deadline; the window holds no more than its limit; no job is handled for sending
+outside READY, before its turn in its lane, or after its end. At the end a session that still lives is left to work in
+peace: no job that was accepted is forgotten.
 """
 
 import itertools
@@ -215,6 +216,16 @@ class Sessions(RuleBasedStateMachine):
     def the_mailbox_holds_a_bounded_part_of_the_log(self) -> None:
         if not self.cancelling and not self.core.ended:
             assert len(self.core.dispatcher.mailbox) <= min(len(self.log), 4 * len(LANES))
+
+    @invariant()
+    def what_was_accepted_is_finished_or_waits(self) -> None:
+        if self.cancelling or self.core.ended:
+            return
+        lanes = self.core.dispatcher.mailbox._lanes
+        waiting = [one.seq for lane in lanes.values() for one in lane.window]
+        unread = [seq for seq, job in self.log.items() if seq > lanes[job.job.lane].cursor]
+        assert sorted(waiting + unread) == sorted(self.log)
+        assert self.accepted == len(self.finished) + len(waiting) + len(unread)
 
     @invariant()
     def a_live_session_waits_for_something(self) -> None:
