@@ -161,8 +161,9 @@ async def test_a_driver_and_a_renderer_killed_under_a_file_cost_no_job(
 ) -> None:
     ready = session.times_ready
     job = await in_flight(session, phone, MediaContent(data="aGVsbG8=", mimetype="text/plain", filename="a.txt"))
-    kill(session.driver)
-    kill(session.renderer)
+    driver, renderer = session.driver, session.renderer  # both now: without its driver a browser is gone in no time
+    kill(renderer)
+    kill(driver)
     await session.ready_again(ready)
     await sent_under_one_id(session, job)
 
