@@ -6,6 +6,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Final, Literal
 
+from actors.core.echoes import DELAYS_S
 from actors.errors import SessionNotReady, Unavailable
 from actors.messages.commands import (
     Command,
@@ -161,6 +162,7 @@ class StandInOwner:
         self._events = JetStreamEventSink(bus, key)
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._handling = asyncio.Lock()
 
     async def start(self) -> None:
         await self._log.listen(lambda _: self._wake.set())
@@ -194,16 +196,21 @@ class StandInOwner:
                 raise AssertionError(f"a gateway does not ask a session {command.name}")
 
     async def drain_once(self) -> None:
-        """Handle everything that lies in the log now."""
-        for lane in LANES:
-            for stored in await self._log.read(lane, 0, 1_000):
-                await self._handle(stored, lane)
+        """Handle everything that lies in the log now; an owner is one, so it waits for what it is doing already."""
+        async with self._handling:
+            for lane in LANES:
+                for stored in await self._log.read(lane, 0, 1_000):
+                    await self._handle(stored, lane)
 
     async def _work(self) -> None:
+        looks = iter(DELAYS_S)  # a wake-up may come before its job (actors.core.echoes)
         while True:
             self._wake.clear()
             await self.drain_once()
-            await self._wake.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(next(looks, None)):
+                    await self._wake.wait()
+                looks = iter(DELAYS_S)
 
     async def _handle(self, stored: StoredJob, lane: LaneName) -> None:
         job = stored.job
