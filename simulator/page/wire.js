@@ -12,6 +12,8 @@
 
   define('SimWire', (exports) => {
     let socket = null;
+    /** What the open socket's end is told to. */
+    let tellClosed = null;
     let lastRequest = 0;
     /** Request id → function that takes the answer. */
     const pending = new Map();
@@ -62,18 +64,37 @@
       }
     }
 
+    /** Forget the socket without a word to `onClose` (takeover opens another one). */
+    function abandon() {
+      const abandoned = socket;
+      socket = null;
+      failPending();
+      if (abandoned) {
+        abandoned.onmessage = null;
+        abandoned.close();
+      }
+    }
+
     /** Open a socket; `onClose` is told of its end unless `abandon` was called before. */
     function open({ onOpen, onFrame, onClose }) {
       const opened = new WebSocket(`${location.origin.replace(/^http/, 'ws')}/ws/chat`);
       socket = opened;
+      tellClosed = onClose;
       opened.onopen = onOpen;
       opened.onmessage = (event) => onFrame(JSON.parse(event.data));
       opened.onclose = () => {
         if (socket === opened) {
-          failPending();
-          onClose();
+          close();
         }
       };
+    }
+
+    /** End the socket. It counts as closed at once: an offline page may get no closing handshake for 10 s. */
+    function close() {
+      if (socket) {
+        abandon();
+        tellClosed();
+      }
     }
 
     Object.assign(exports, {
@@ -82,20 +103,8 @@
       answer,
       open,
       isOpenOrOpening: () => !!socket && socket.readyState <= WebSocket.OPEN,
-      close() {
-        if (socket) {
-          socket.close();
-        }
-      },
-      /** Forget the socket without a word to `onClose` (takeover opens another one). */
-      abandon() {
-        const abandoned = socket;
-        socket = null;
-        failPending();
-        if (abandoned) {
-          abandoned.close();
-        }
-      },
+      close,
+      abandon,
     });
   });
 })();

@@ -316,14 +316,16 @@ async def test_a_lost_socket_comes_back_by_itself_and_the_mode_never_shows_it(
 async def test_a_send_while_offline_waits_and_completes_once_online(linked: BundlePage, phone: SimulatedPhone) -> None:
     start = linked.mark()
     await linked.context.set_offline(True)
-    await linked.event("conn.online", lambda args: args[0] is False, since=start)
-    await linked.becomes("WPP.whatsapp.Socket.state === 'OPENING' && WPP.whatsapp.Stream.info === 'OFFLINE'")
-    assert await linked.js("WPP.whatsapp.Stream.mode") == "MAIN"
-    sending = asyncio.create_task(send_text(linked, ANN, "while offline"))
-    await linked.becomes("WPP.whatsapp.MsgStore.getModelsArray().some((m) => m.body === 'while offline')")
-    assert not sending.done()
-    assert (await last_sent(phone)).body != "while offline"
-    await linked.context.set_offline(False)
+    try:
+        await linked.event("conn.online", lambda args: args[0] is False, since=start)
+        await linked.becomes("WPP.whatsapp.Socket.state === 'OPENING' && WPP.whatsapp.Stream.info === 'OFFLINE'")
+        assert await linked.js("WPP.whatsapp.Stream.mode") == "MAIN"
+        sending = asyncio.create_task(send_text(linked, ANN, "while offline"))
+        await linked.becomes("WPP.whatsapp.MsgStore.getModelsArray().some((m) => m.body === 'while offline')")
+        assert not sending.done()
+        assert (await last_sent(phone)).body != "while offline"
+    finally:
+        await linked.context.set_offline(False)
     assert (await sending)["ack"] in {1, 2, 3}
     assert (await last_sent(phone)).body == "while offline"
     await linked.ready()
