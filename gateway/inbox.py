@@ -175,6 +175,18 @@ class InboxClient(WireClient):
             self._serving.add(task)
             task.add_done_callback(self._serving.discard)
 
+    def _write_soon(self) -> None:
+        """Write at once for a lone request, where the loop itself gathers what one of its turns writes (uvloop's does).
+
+        The turn saved twice is a fifth of what accepting a lone ``send.text`` takes: p50 2.15 times an empty request's
+        in the place of 2.8, ten runs each. With many under way a turn more brings more of them together: without it
+        64 at once lose a third.
+        """
+        if len(self._serving) <= 1 and type(asyncio.get_running_loop()).__module__ == "uvloop":
+            self._write_pending()
+        else:
+            super()._write_soon()
+
     async def _process_err(self, err_msg: str) -> None:
         """Take the server's ``-ERR``: nats-py closes for good then, here the connection is made again."""
         if PERMISSIONS_ERR in err_msg:

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.aio.transport import TcpTransport
+from nats.aio.transport import TcpTransport, Transport
 from nats.errors import ProtocolError
 from nats.protocol.parser import Parser
 
@@ -154,7 +154,8 @@ class WireClient(Client):
         self._write_is_due = False
         if self._pending_data_size and self.is_connected and self._transport:
             pending, self._pending, self._pending_data_size = self._pending, [], 0
-            self._transport.writelines(pending)
+            if not _is_closing(self._transport):  # else it is lost on the way, as what was written just before
+                self._transport.writelines(pending)
 
     async def _attempt_reconnect(self) -> None:
         """Drop the old connection at once: nats-py waits, without a deadline, for a dead peer to take what was written.
@@ -201,6 +202,12 @@ class WireClient(Client):
 def _is_slow(transport: TcpTransport) -> bool:
     writer = transport._io_writer  # noqa: SLF001 - no public way
     return writer is None or writer.transport.get_write_buffer_size() > _MAX_UNREAD_BYTES
+
+
+def _is_closing(transport: Transport) -> bool:
+    """Tell whether the loop has dropped this connection, which nats-py learns a turn later; uvloop raises at a write."""
+    writer = transport._io_writer if isinstance(transport, TcpTransport) else None  # noqa: SLF001 - no public way
+    return writer is not None and writer.is_closing()
 
 
 def _message_line(line: bytes) -> tuple[int, bytes, bytes, int, int]:

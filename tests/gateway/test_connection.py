@@ -92,6 +92,20 @@ async def test_a_request_under_way_fails_at_once_when_the_connection_is_lost(own
                 await asking
 
 
+async def test_a_request_in_the_moment_in_which_the_connection_breaks_fails_like_one_before_it(bus: Bus) -> None:
+    """The loop knows a turn before nats-py does that nothing goes out any more; uvloop raises at a write then."""
+    back = asyncio.Event()
+    bus.on_reconnected(back.set)
+    bus.client._abort()
+    await asyncio.sleep(0)
+    assert bus.is_connected
+    with pytest.raises(Unavailable, match="lost before the answer"):
+        await bus.request("$JS.API.INFO")
+    async with asyncio.timeout(10):
+        await back.wait()
+    assert isinstance(await bus.api("INFO"), dict)
+
+
 async def test_a_request_made_while_the_server_is_away_waits_within_its_deadline(own_nats_server: NatsServer) -> None:
     async with await connect(own_nats_server.url, "test") as bus:
         own_nats_server.kill()
@@ -177,6 +191,33 @@ async def test_a_connection_that_the_server_cut_with_an_error_is_made_again(bus:
     async with asyncio.timeout(10):
         await back.wait()
     assert isinstance(await bus.api("INFO"), dict)
+
+
+async def test_an_answer_to_a_lone_request_goes_out_at_once_and_many_wait_for_each_other(bus: Bus) -> None:
+    """Where the loop gathers what one of its turns writes; asyncio's own makes a call of the kernel for each write."""
+    gathers = type(asyncio.get_running_loop()).__module__ == "uvloop"
+    waiting: list[int] = []
+    served, together = asyncio.Event(), asyncio.Barrier(2)
+
+    async def serve(msg: Msg) -> None:
+        if msg.data:
+            await together.wait()
+        await bus.publish("answers", b"x")
+        waiting.append(bus.client.pending_data_size)
+        if msg.data:
+            await together.wait()
+        served.set()
+
+    bus.client.serve_at_once(await bus.subscribe("questions", serve))
+    await bus.publish("questions")
+    await asyncio.wait_for(served.wait(), 5)
+    assert [size > 0 for size in waiting] == [not gathers]
+    waiting.clear()
+    served.clear()
+    await bus.publish("questions", b"1")
+    await bus.publish("questions", b"2")
+    await asyncio.wait_for(served.wait(), 5)
+    assert all(waiting)
 
 
 async def test_a_cancelled_request_leaves_nothing_behind(bus: Bus) -> None:
