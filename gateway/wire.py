@@ -205,7 +205,7 @@ def _is_slow(transport: TcpTransport) -> bool:
 
 
 def _is_closing(transport: Transport) -> bool:
-    """Tell whether the loop has dropped this connection, which nats-py learns a turn later; uvloop raises at a write."""
+    """Tell whether the loop has dropped this connection; nats-py learns it a turn later, uvloop raises at a write."""
     writer = transport._io_writer if isinstance(transport, TcpTransport) else None  # noqa: SLF001 - no public way
     return writer is not None and writer.is_closing()
 

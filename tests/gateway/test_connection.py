@@ -6,6 +6,7 @@ import time
 import pytest
 from nats.aio.msg import Msg
 
+from actors.clock import SystemClock
 from actors.config import QueueConfig
 from actors.errors import InvalidCommand, Unavailable
 from actors.messages.ids import SessionKey
@@ -97,7 +98,7 @@ async def test_a_request_in_the_moment_in_which_the_connection_breaks_fails_like
     back = asyncio.Event()
     bus.on_reconnected(back.set)
     bus.client._abort()
-    await asyncio.sleep(0)
+    await SystemClock().sleep(0)
     assert bus.is_connected
     with pytest.raises(Unavailable, match="lost before the answer"):
         await bus.request("$JS.API.INFO")
