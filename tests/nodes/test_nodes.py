@@ -23,6 +23,8 @@ RECIPIENT = "6281200000001"
 DETECTED_WITHIN_S = 10
 BACK_WITHIN_S = 25
 MOVED_WITHIN_S = 10
+HEARS_OF_IT_WITHIN_S = 120
+"""TCP doubles its waits while a link is cut, to 2 min at most; seen: 37 s after a cut of 16 s was healed."""
 SLACK = 2
 """The limits hold on a machine that does nothing else, as `make bench` measures; here all nodes share its two cores."""
 
@@ -93,7 +95,7 @@ async def test_a_node_whose_link_is_healed_ends_and_starts_anew_and_nothing_runs
     assert fleet.workers[cut].browsers() == []
     fleet.hosts[cut].heal()
     # Ray was told meanwhile that it is dead, so it ends; whoever keeps it running starts it again.
-    await fleet.workers[cut].ended(within_s=30)
+    await fleet.workers[cut].ended(within_s=HEARS_OF_IT_WITHIN_S)
     await eventually(lambda: not fleet.workers[cut].processes(), within_s=20)
     living = await fleet.living_nodes()
     await fleet.add(cut)
