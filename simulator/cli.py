@@ -31,7 +31,8 @@ def simulator(
     try:
         asyncio.run(_serve(server, as_json=as_json))
     except (OSError, SimulatorError) as error:
-        raise typer.BadParameter(f"the simulator cannot start: {error}") from error
+        typer.echo(f"the simulator cannot start: {error}", err=True)
+        raise typer.Exit(1) from error
 
 
 def _settings(knobs: list[str]) -> SimulatorSettings:

@@ -13,7 +13,7 @@ from gateway.up.state import find_located
 
 
 def doctor(*, nats_url: NatsOption = None, state: StateOption = None, as_json: JsonOption = False) -> None:
-    """Check browser, wa-js, disk, memory, NATS and Ray; ends with 1 when something is red."""
+    """Check browser, wa-js, disk, memory, NATS with JetStream, Ray and the gateway; ends with 1 if something is red."""
     output = Output(as_json=as_json)
     with exit_codes(output):
         settings = settings_with(nats_url=nats_url, state=state)

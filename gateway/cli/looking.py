@@ -42,10 +42,15 @@ def rate(
 def events(
     session: Annotated[str | None, typer.Argument(help="Of this session only.", show_default=False)] = None,
     *,
-    name: Annotated[list[str] | None, typer.Option("--name", help="Of this name only, e.g. message.sent.")] = None,
+    name: Annotated[
+        list[str] | None,
+        typer.Option("--name", help="Of this name only, e.g. message.sent; may be given several times."),
+    ] = None,
     since_s: Annotated[float | None, typer.Option("--since", min=0, help="Begin so many seconds ago.")] = None,
     count: Annotated[int | None, typer.Option("--count", "-n", min=1, help="End after so many events.")] = None,
-    timeout: Annotated[float | None, typer.Option(min=0.1, help="End after so many seconds.")] = None,
+    timeout: Annotated[
+        float | None, typer.Option(min=0.1, help="End after so many seconds; with 1 where --count is not reached.")
+    ] = None,
     tenant: TenantOption = None,
     nats_url: NatsOption = None,
     as_json: JsonOption = False,

@@ -9,7 +9,8 @@ from simulator.cli import simulator
 app = typer.Typer(
     name="wafleet",
     help="A fleet of WhatsApp Web sessions for many tenants: every session an actor, every command a NATS message.",
-    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 not reachable, 4 refused by the service.",
+    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 not reachable, 4 refused by the service, "
+    "130 interrupted (`up` ends with 0 then).",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,

@@ -14,13 +14,19 @@ TenantOption = Annotated[
 ]
 NatsOption = Annotated[
     str | None,
-    typer.Option("--nats-url", help="NATS server (default: NATS_URL, or this folder's `wafleet up`)."),
+    typer.Option(
+        "--nats-url",
+        help="NATS server (default: NATS_URL, else that of `wafleet up` in WAFLEET_DIR or here, else localhost:4222).",
+    ),
 ]
 StateOption = Annotated[
     Path | None,
-    typer.Option("--dir", help="Folder of data and logs (default: WAFLEET_DIR, or ./.wafleet).", show_default=False),
+    typer.Option(
+        "--dir",
+        help="Folder of data and logs (default: WAFLEET_DIR, or ./.wafleet). Other commands find it by WAFLEET_DIR.",
+        show_default=False,
+    ),
 ]
-TimeoutOption = Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds to wait.")]
 SessionArgument = Annotated[str, typer.Argument(help="Session id.", show_default=False)]
 
 

@@ -25,11 +25,15 @@ DurableOption = Annotated[
     bool, typer.Option("--durable", help="Store it also where no gateway runs; the answer comes as an event.")
 ]
 RejectOption = Annotated[bool, typer.Option("--reject", help="Refuse at once where the rate window is full.")]
-LaneOption = Annotated[Lane | None, typer.Option(help="Lane of the queue (default: normal).", show_default=False)]
+LaneOption = Annotated[
+    Lane | None, typer.Option(help="Lane of the queue (default: normal); not with --direct.", show_default=False)
+]
 ExpiresOption = Annotated[datetime | None, typer.Option(help="No attempt begins after this moment (UTC).")]
 ReplyOption = Annotated[str | None, typer.Option(help="Id of the message to quote.")]
 KeyOption = Annotated[str | None, typer.Option(help="Idempotency key: a repeat sends nothing again.")]
-WaitOption = Annotated[float | None, typer.Option(min=0.1, help="Wait up to so many seconds for the outcome.")]
+WaitOption = Annotated[
+    float | None, typer.Option(min=0.1, help="Wait up to so many seconds for the outcome (--direct waits anyway).")
+]
 
 Send = Callable[[Client, SendOptions], Awaitable[JobAccepted | JobSent | JobStored]]
 
@@ -98,8 +102,8 @@ def media(
 def location(
     session: SessionArgument,
     to: ToArgument,
-    latitude: Annotated[float, typer.Argument(min=-90, max=90)],
-    longitude: Annotated[float, typer.Argument(min=-180, max=180)],
+    latitude: Annotated[float, typer.Argument(min=-90, max=90, help="Degrees, north is positive.")],
+    longitude: Annotated[float, typer.Argument(min=-180, max=180, help="Degrees, east is positive.")],
     *,
     description: Annotated[str | None, typer.Option(help="Name of the place.")] = None,
     direct: DirectOption = False,

@@ -12,7 +12,7 @@ from actors.errors import SessionNotReady
 from actors.messages.commands import RateLimit
 from actors.messages.replies import QrReply, SessionStatus
 from gateway.cli.exits import CommandFailed
-from gateway.cli.options import JsonOption, NatsOption, SessionArgument, TenantOption, TimeoutOption
+from gateway.cli.options import JsonOption, NatsOption, SessionArgument, TenantOption
 from gateway.cli.output import Output, coloured
 from gateway.cli.talking import ask, talk
 from gateway.client import Client
@@ -43,7 +43,7 @@ def start(
     no_proxy: Annotated[bool, typer.Option("--no-proxy", help="Forget the proxy of an earlier start.")] = False,
     no_phone: Annotated[bool, typer.Option("--no-phone", help="Forget the number, and link by a QR.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Show QRs or the code, and wait until it is ready.")] = False,
-    timeout: TimeoutOption = 300.0,
+    timeout: Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds to wait, with --wait.")] = 300.0,
     tenant: TenantOption = None,
     nats_url: NatsOption = None,
     as_json: JsonOption = False,
@@ -141,7 +141,7 @@ def list_sessions(
 def qr(
     session: SessionArgument,
     *,
-    timeout: TimeoutOption = 20.0,
+    timeout: Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds to wait for the code.")] = 20.0,
     tenant: TenantOption = None,
     nats_url: NatsOption = None,
     as_json: JsonOption = False,

@@ -26,16 +26,22 @@ def up(
     *,
     simulator: Annotated[bool, typer.Option("--simulator", help="Add a simulated WhatsApp and use it.")] = False,
     simulator_port: Annotated[
-        int, typer.Option(min=0, max=65_535, help="Port of the simulator; a free one where it is in use.")
+        int, typer.Option(min=0, max=65_535, help="Port of the --simulator; a free one where it is in use.")
     ] = _SIMULATOR_PORT,
     knobs: Annotated[
-        list[str] | None, typer.Option("--simulator-set", help="A setting of the simulator, as name=json.")
+        list[str] | None, typer.Option("--simulator-set", help="A setting of the --simulator, as name=json.")
     ] = None,
     nats_port: Annotated[
-        int, typer.Option(min=0, max=65_535, help="Port of the nats-server; a free one where it is in use.")
+        int,
+        typer.Option(
+            min=0, max=65_535, help="Port of the nats-server (without NATS_URL); a free one where it is in use."
+        ),
     ] = USUAL_PORT,
     dashboard_port: Annotated[
-        int, typer.Option(min=0, max=65_535, help="Port of Ray's dashboard; a free one where it is in use.")
+        int,
+        typer.Option(
+            min=0, max=65_535, help="Port of Ray's dashboard (without RAY_ADDRESS); a free one where it is in use."
+        ),
     ] = USUAL_DASHBOARD_PORT,
     state: StateOption = None,
     as_json: JsonOption = False,

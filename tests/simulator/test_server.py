@@ -151,13 +151,19 @@ async def test_a_killed_simulator_with_a_data_folder_still_knows_its_world(tmp_p
         (["--set", "qr_ttl=x"], "name=json"),
         (["--tls-port", "0"], "--cert and --key"),
         (["--port", "70000"], "--port"),
-        (["--host", "192.0.2.1"], "cannot start"),
     ],
 )
 def test_a_wrong_option_is_named_and_nothing_starts(arguments: list[str], complaint: str) -> None:
     outcome = CliRunner(env={"COLUMNS": "200"}).invoke(APPLICATION, arguments)
     assert outcome.exit_code == 2
     assert complaint in outcome.output
+
+
+def test_an_address_that_cannot_be_had_is_named_and_is_no_wrong_usage() -> None:
+    outcome = CliRunner().invoke(APPLICATION, ["--host", "192.0.2.1"])
+    assert outcome.exit_code == 1
+    assert "cannot start" in outcome.output
+    assert "192.0.2.1" in outcome.output
 
 
 async def test_a_refusal_reaches_the_client_with_its_code(phone: SimulatedPhone) -> None:
