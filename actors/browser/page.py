@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from actors.browser import chats, process
+from actors.browser import chats, process, screenshot
 from actors.browser.calls import OperationFailed, PageCalls
 from actors.browser.driver import Driver, DriverShare
 from actors.browser.facts import FactStream
@@ -353,9 +353,9 @@ class WhatsAppPage:
             self._page_ended(calls.lifeline, "its fuse ended it")
 
     async def screenshot(self) -> bytes:
-        """Take a PNG."""
+        """Take a PNG that fits into a reply."""
         timeout_s = self._browser.call_timeout_s
-        taking = self._calls.page.screenshot(type="png", timeout=timeout_s * 1_000)
+        taking = screenshot.take(self._calls.page, timeout_s=timeout_s)
         return await self._calls.lifeline.call("screenshot", taking, timeout_s)
 
     async def logout(self) -> None:

@@ -10,7 +10,9 @@ from actors.browser import process
 from actors.core.facts import AckChanged, ConnectionLost, SendStranded, Synced
 from actors.errors import PageCrashed, PageUnresponsive, RecipientNotFound, SendFailed
 from actors.messages.jobs import Content, LocationContent, MediaContent, TextContent
+from actors.messages.replies import ScreenshotReply
 from actors.ports import Chat, Found, Sent
+from gateway.replies import render
 from simulator.client import SentMessage, SimulatedPhone
 from simulator.server import SimulatorServer
 from tests.browser.watching import ANN, BOB, ME, NOBODY, Session
@@ -317,8 +319,35 @@ async def test_on_lid_accounts_chats_go_by_lid_and_are_found_by_both(
     await phone.cfg(lid_chats=False)
 
 
-async def test_a_screenshot_is_a_png_and_the_tree_is_named(linked: Session) -> None:
-    assert (await linked.page.screenshot()).startswith(b"\x89PNG")
+NOISE = """(share) => {
+  const canvas = document.createElement('canvas');
+  Object.assign(canvas, { width: innerWidth, height: innerHeight, id: 'noise' });
+  canvas.style = 'position: fixed; inset: 0; z-index: 9999';
+  const drawing = canvas.getContext('2d');
+  const pixels = drawing.createImageData(canvas.width, canvas.height);
+  for (let at = 0; at < pixels.data.length * share; at++) {
+    pixels.data[at] = at % 4 === 3 ? 255 : Math.random() * 256;
+  }
+  drawing.putImageData(pixels, 0, 0);
+  document.body.append(canvas);
+  return [innerWidth, innerHeight];
+}"""
+
+
+async def test_a_screenshot_is_a_png_of_the_window_and_has_fewer_pixels_where_it_would_not_fit_into_a_reply(
+    linked: Session,
+) -> None:
+    [page] = linked.page._context.pages
+    for share, part in ((0, 1), (1, 2)):
+        width, height = await page.evaluate(NOISE, share)
+        picture = await linked.page.screenshot()
+        assert picture.startswith(b"\x89PNG")
+        assert [int.from_bytes(picture[at : at + 4]) for at in (16, 20)] == [width // part, height // part]
+        assert render(ScreenshotReply(png=base64.b64encode(picture).decode())).headers is None
+        await page.evaluate("document.getElementById('noise').remove()")
+
+
+async def test_the_processes_of_a_page_are_named(linked: Session) -> None:
     processes = linked.page.processes
     assert process.alive(processes) == list(processes)
     assert any(process.is_renderer(one) for one in processes)
