@@ -79,13 +79,13 @@ async def read_batch(bus: Bus, stream: str, query: Mapping[str, Any]) -> Batch:
 
 
 async def read_all(
-    bus: Bus, stream: str, subject: str, *, since: datetime | None = None
+    bus: Bus, stream: str, subject: str, *, since: datetime | None = None, after: int = 0
 ) -> AsyncIterator[StoredMessage]:
-    """Read all messages of a subject (wildcards allowed), or those stored since a moment by the server's clock.
+    """Read all messages of a subject (wildcards allowed), or those since a moment by the server's clock, or behind one.
 
     The oldest comes first. Raises ``Unavailable``.
     """
-    start: dict[str, Any] = {"seq": 1} if since is None else {"start_time": since.astimezone(UTC).isoformat()}
+    start: dict[str, Any] = {"seq": after + 1} if since is None else {"start_time": since.astimezone(UTC).isoformat()}
     while True:
         page = await read_batch(bus, stream, {"next_by_subj": subject, "batch": _BATCH, **start})
         for message in page.messages:

@@ -16,7 +16,6 @@ from datetime import UTC, datetime
 from random import Random
 from typing import Any, Final
 
-import orjson
 from nats.aio.msg import Msg
 
 from actors.clock import SystemClock
@@ -32,6 +31,7 @@ from gateway.connection import Bus
 from gateway.direct import read_batch
 from gateway.former_sends import former_sends
 from gateway.inbox import Begun, begun
+from gateway.numbering import last_seq
 from gateway.streams import WA_EVENTS, event_subject
 
 _BATCH: Final = 256
@@ -82,9 +82,8 @@ class JetStreamEventSink:
         await publish_event(self._bus, event)
 
     async def last_seq(self) -> int:
-        """Return the highest ``seq`` stored for this session, 0 if none: the last event of each name tells."""
-        page = await read_batch(self._bus, WA_EVENTS, {"multi_last": [event_subject(self._key, ">")], "batch": _BATCH})
-        return max((orjson.loads(message.body).get("seq") or 0 for message in page.messages), default=0)
+        """Return the highest ``seq`` stored for this session, 0 if none."""
+        return await last_seq(self._bus, self._key)
 
     async def former_sends(self, within_s: float) -> Sequence[float]:
         """Return how many seconds ago each send of the last ``within_s`` ended at the latest."""

@@ -5,8 +5,12 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any, TypeVar
+from uuid import uuid4
 
+import orjson
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
 from actors.messages.ids import SessionKey
 from gateway.connection import Bus, connect
@@ -36,6 +40,26 @@ async def test_the_last_seq_is_the_highest_the_owner_stored(bus: Bus, key: Sessi
         make_event(SessionKey(key.tenant_id, "s2"), 1, seq=50)
     )
     assert await sink.last_seq() == 4
+
+
+OWNED = ("session.starting", "job.sending", "message.sent", "message.failed")
+STORED = st.tuples(st.sampled_from((*OWNED, "job.accepted")), st.booleans())
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])  # each has a session of its own
+@example(story=[("session.starting", True), ("message.failed", True), ("message.failed", False)])
+@example(story=[("message.failed", True), ("message.failed", False), ("job.accepted", False)])
+@given(story=st.lists(STORED, max_size=8))
+async def test_what_a_gateway_says_of_a_job_hides_no_number_of_the_owner(
+    bus: Bus, story: list[tuple[str, bool]]
+) -> None:
+    key = SessionKey(f"t-{uuid4().hex[:12]}", "s1")
+    seq = 0
+    for name, owned in story:
+        numbered = owned and name in OWNED
+        seq += numbered
+        await bus.store(event_subject(key, name), orjson.dumps({"seq": seq if numbered else None}))
+    assert await JetStreamEventSink(bus, key).last_seq() == seq
 
 
 async def test_an_event_published_twice_is_stored_once_but_not_mixed_up_between_sessions(
