@@ -6,7 +6,7 @@ import pytest
 
 from actors.core.attempts import cancelled, settled
 from actors.messages.commands import QueueQuery, SessionLogout, SessionPause, SessionResume
-from actors.messages.jobs import Job
+from actors.messages.jobs import Job, new_record
 from actors.messages.replies import QueueReply
 from actors.ports import Ended
 from tests.actor.conftest import Staged
@@ -117,13 +117,12 @@ async def test_a_direct_send_that_finds_room_in_time_is_sent_before_the_queue(st
 async def test_a_cancelled_job_leaves_a_full_window_at_once(staged: Staged) -> None:
     stage = await staged(desired=limit(1, 60_000))
     await stage.submit()
-    job = stage.job()
-    stage.ports.records.put(
-        settled(stage.ports.records.stored[(await stage.submit())[0].job_id].value, cancelled(), sent_key=None,
-                now=stage.clock.now())
-    )  # fmt: skip
-    assert len(stage.ports.jobs.jobs) == 1
+    gone, job = stage.job(), stage.job()
+    stage.ports.records.put(settled(new_record(gone), cancelled(), sent_key=None, now=stage.clock.now()))
+    stage.ports.jobs.store(gone)
     stage.accept(job)
+    await settle()
+    assert [one.job_id for one in stage.ports.jobs.jobs.values()] == [job.job_id]
     await stage.clock.advance(60)
     assert stage.record(job).status == "sent"
 

@@ -273,10 +273,12 @@ async def test_a_lease_that_cannot_be_renewed_runs_out_and_comes_back(stage: Sta
     assert (await stage.supervisor.observe()).on_duty
 
 
-async def test_a_renewal_whose_answer_was_lost_loses_nothing(stage: Stage) -> None:
+async def test_a_renewal_whose_answer_was_lost_loses_nothing(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
     stage.lease.lose_answers = 1
     await stage.clock.advance(20)
+    assert stage.lease.lose_answers == 0
     assert (await stage.supervisor.observe()).on_duty
+    assert "another one holds the lease" not in caplog.text
 
 
 @pytest.mark.parametrize(("node", "waits"), [("here", False), ("elsewhere", True)])
