@@ -9,7 +9,7 @@ import pytest
 from tests.support.leftovers import Run
 from tests.support.processes import Program
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
 WAFLEET = Path(sys.executable).with_name("wafleet")
 PROMISED_S = 90.0

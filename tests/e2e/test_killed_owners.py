@@ -34,7 +34,7 @@ from tests.support.processes import Program
 from tests.support.simulator import QUICK
 from tests.support.waiting import eventually
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
 OWNER = Path(__file__).with_name("dying_owner.py")
 ROOT = Path(__file__).resolve().parents[2]
