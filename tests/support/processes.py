@@ -88,14 +88,17 @@ class Program:
         raise AssertionError(f"{self._command[0]} ended without a line like {pattern!r}:\n{self.tail()}")
 
     async def ended(self, *, within_s: float) -> int:
-        """Wait for its end; the exit code."""
+        """Wait for its end and that of its output; the exit code."""
         try:
             async with asyncio.timeout(within_s):
                 code = await self._process.wait()
                 if self._reader is not None:
-                    await self._reader
+                    await asyncio.shield(self._reader)  # the next call waits for it too
         except TimeoutError:
-            raise TimeoutError(f"{self._command} still runs after {within_s} s:\n{self.tail()}") from None
+            code_so_far = self._process.returncode
+            ended = f"ended with {code_so_far}, but something that it started holds its output"
+            state = "still runs" if code_so_far is None else ended
+            raise TimeoutError(f"{self._command} {state} after {within_s} s:\n{self.tail()}") from None
         return code
 
     async def write(self, line: str) -> None:
@@ -117,6 +120,8 @@ class Program:
         try:
             return await self.ended(within_s=self._stop_s)
         except TimeoutError:
+            if not self.running:
+                raise
             return await self.kill()
 
     async def kill(self) -> int:
