@@ -21,7 +21,7 @@ from actors.messages.jobs import TextContent
 from actors.ports import Prepared
 from simulator.client import SimulatedPhone
 from simulator.server import SimulatorServer
-from tests.browser.watching import ANN, KEY, ME, Session, opened, session_config
+from tests.browser.watching import ANN, KEY, ME, Session, failing, opened, session_config
 from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
@@ -50,16 +50,15 @@ async def hanging_send(session: Session, phone: SimulatedPhone) -> tuple[str, "a
     """A send whose ack never comes, on its way; its id and its call."""
     bare = f"3EB0{next(_IDS):018X}"
     chat = await session.page.resolve(ANN)
-    await phone.fail(wid=ME, no_ack=True)
-    sending = asyncio.create_task(
-        session.page.send(Prepared(TextContent(message="x")), chat, chat.full_key(bare), timeout_s=20)
-    )
 
     async def arrived() -> bool:
         return any(one.id == bare for one in await phone.sent())
 
-    await eventually(arrived, within_s=5)
-    await phone.fail(wid=ME, no_ack=False)
+    async with failing(phone, "no_ack"):
+        sending = asyncio.create_task(
+            session.page.send(Prepared(TextContent(message="x")), chat, chat.full_key(bare), timeout_s=20)
+        )
+        await eventually(arrived, within_s=5)
     return bare, sending
 
 

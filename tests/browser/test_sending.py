@@ -15,8 +15,7 @@ from actors.ports import Chat, Found, Sent
 from gateway.replies import render
 from simulator.client import SentMessage, SimulatedPhone
 from simulator.server import SimulatorServer
-from tests.browser.watching import ANN, BOB, ME, NOBODY, Session
-from tests.support.simulator import QUICK
+from tests.browser.watching import ANN, BOB, ME, NOBODY, Session, configured, failing
 from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
@@ -138,11 +137,10 @@ async def test_a_group_message_ends_with_the_own_id(linked: Session, phone: Simu
 
 async def test_a_refusal_is_an_answer(linked: Session, phone: SimulatedPhone) -> None:
     chat = await linked.page.resolve(ANN)
-    await phone.fail(wid=ME, nack=True)
-    refused = await send(linked, chat, TextContent(message="no"), bare_id())
-    await phone.fail(wid=ME, nack=False, upload=True)
-    not_uploaded = await send(linked, chat, MediaContent(data=PNG), bare_id())
-    await phone.fail(wid=ME, upload=False)
+    async with failing(phone, "nack"):
+        refused = await send(linked, chat, TextContent(message="no"), bare_id())
+    async with failing(phone, "upload"):
+        not_uploaded = await send(linked, chat, MediaContent(data=PNG), bare_id())
     assert (refused.ack, refused.error) == (-1, "ERROR_UNKNOWN")
     assert (not_uploaded.ack, not_uploaded.error) == (-1, "ERROR_UPLOAD")
 
@@ -153,10 +151,9 @@ async def test_a_file_whose_upload_hangs_is_given_up_and_sent_under_its_id_by_th
     """wa-js sets its media sends no deadline, and its page goes on with them for ever."""
     chat = await linked.page.resolve(ANN)
     bare = bare_id()
-    await phone.fail(wid=ME, upload_hang=True)
-    with pytest.raises(PageUnresponsive, match="sendFile"):
-        await send(linked, chat, TABLE, bare, timeout_s=1.0)
-    await phone.fail(wid=ME, upload_hang=False)
+    async with failing(phone, "upload_hang"):
+        with pytest.raises(PageUnresponsive, match="sendFile"):
+            await send(linked, chat, TABLE, bare, timeout_s=2.0)
     linked.watched.skip()
     await linked.page.reload()
     await linked.watched.next(Synced)
@@ -190,10 +187,10 @@ async def test_a_send_in_doubt_times_out_and_the_page_knows_its_id(linked: Sessi
     chat = await linked.page.resolve(ANN)
     sent, lost, never = bare_id(), bare_id(), bare_id()
     assert (await send(linked, chat, TextContent(message="sent"), sent)).ack >= 1
-    await phone.fail(wid=ME, drop_before_accept=True)
-    with pytest.raises(PageUnresponsive, match="sendText"):
-        await send(linked, chat, TextContent(message="lost"), lost, timeout_s=0.5)
-    await phone.fail(wid=ME, drop_before_accept=False)
+    async with failing(phone, "drop_before_accept"):
+        with pytest.raises(PageUnresponsive, match="sendText"):
+            # Long enough for the message to leave even a slow page: nobody can see when the server drops it.
+            await send(linked, chat, TextContent(message="lost"), lost, timeout_s=2.0)
 
     number = linked.page.page_number
     linked.watched.skip()
@@ -216,15 +213,17 @@ async def test_a_send_in_doubt_times_out_and_the_page_knows_its_id(linked: Sessi
 async def test_offline_is_neither_a_missing_number_nor_a_lost_message(linked: Session, phone: SimulatedPhone) -> None:
     chat = await linked.page.resolve(ANN)
     linked.watched.skip()
-    await linked.page._context.set_offline(offline=True)
-    await linked.watched.next(ConnectionLost)
-    assert not (await linked.page.probe()).ready
-    with pytest.raises(PageUnresponsive, match="resolve"):
-        await linked.page.resolve("5511990000180@c.us")
     bare = bare_id()
-    with pytest.raises(PageUnresponsive, match="sendText"):
-        await send(linked, chat, TextContent(message="into the void"), bare, timeout_s=0.3)
-    await linked.page._context.set_offline(offline=False)
+    await linked.page._context.set_offline(offline=True)
+    try:
+        await linked.watched.next(ConnectionLost)
+        assert not (await linked.page.probe()).ready
+        with pytest.raises(PageUnresponsive, match="resolve"):
+            await linked.page.resolve("5511990000180@c.us")
+        with pytest.raises(PageUnresponsive, match="sendText"):
+            await send(linked, chat, TextContent(message="into the void"), bare, timeout_s=1.0)
+    finally:
+        await linked.page._context.set_offline(offline=False)
     await linked.watched.next(SendStranded)  # else the page would send it now, whenever that is
     assert await accepted(phone, bare) == []
     await renewed(linked)
@@ -238,10 +237,10 @@ async def test_a_page_whose_socket_is_dropped_under_a_send_gets_no_other_one_and
     linked: Session, phone: SimulatedPhone
 ) -> None:
     chat, bare = await linked.page.resolve(ANN), bare_id()
-    await phone.fail(wid=ME, no_ack=True)
-    with pytest.raises(PageUnresponsive, match="sendText"):
-        await send(linked, chat, TextContent(message="once"), bare, timeout_s=0.5)
-    await phone.fail(wid=ME, no_ack=False)
+    async with failing(phone, "no_ack"):
+        with pytest.raises(PageUnresponsive, match="sendText"):
+            await send(linked, chat, TextContent(message="once"), bare, timeout_s=0.5)
+        await eventually(lambda: accepted(phone, bare), within_s=5)  # may be later than the call's end
     linked.watched.skip()
     await phone.drop(ME)
     for _ in range(3):
@@ -260,21 +259,19 @@ async def test_a_page_without_a_send_in_flight_gets_its_socket_back(linked: Sess
     """Sent, refused, not even begun, and acked behind a deadline: none of them is in flight."""
     chat, late, number = await linked.page.resolve(ANN), bare_id(), linked.page.page_number
     assert (await send(linked, chat, TextContent(message="sent"), bare_id())).ack >= 1
-    await phone.fail(wid=ME, nack=True)
-    assert (await send(linked, chat, TextContent(message="no"), bare_id())).ack == -1
-    await phone.fail(wid=ME, nack=False)
+    async with failing(phone, "nack"):
+        assert (await send(linked, chat, TextContent(message="no"), bare_id())).ack == -1
     with pytest.raises(SendFailed):
         await send(linked, chat, TextContent(message="to nothing", reply_to=f"false_{ANN}_3EB000"), bare_id())
-    await phone.cfg(ack_ms=600)
-    with pytest.raises(PageUnresponsive, match="sendText"):
-        await send(linked, chat, TextContent(message="late"), late, timeout_s=0.3)
 
     async def acked() -> bool:
         found = await linked.page.lookup(chat.full_key(late), late, ANN)
         return found is not None and found.ack >= 1
 
-    await eventually(acked, within_s=5)
-    await phone.cfg(ack_ms=QUICK.ack_ms)
+    async with configured(phone, ack_ms=600):
+        with pytest.raises(PageUnresponsive, match="sendText"):
+            await send(linked, chat, TextContent(message="late"), late, timeout_s=0.3)
+        await eventually(acked, within_s=5)
     told = len(linked.watched.of(SendStranded))
     linked.watched.skip()
     await phone.drop(ME)
@@ -300,23 +297,20 @@ async def test_on_lid_accounts_chats_go_by_lid_and_are_found_by_both(
     by_phone = bare_id()
     chat = await linked.page.resolve(BOB)
     await send(linked, chat, TextContent(message="before"), by_phone)
-    await phone.cfg(lid_chats=True)
-    linked.watched.skip()
-    await linked.page.reload()
-    await linked.watched.next(Synced)
-    lid_chat = await linked.page.resolve(BOB)
-    assert (lid_chat.chat_id, lid_chat.phone) == (chat.lid, BOB)
-    by_lid = bare_id()
-    assert (await send(linked, lid_chat, TextContent(message="after"), by_lid)).ack >= 1
-    recorded_by_phone = f"true_{BOB}_{by_lid}"
-    after = await linked.page.lookup(recorded_by_phone, by_lid, BOB)
-    before = await linked.page.lookup(lid_chat.full_key(by_phone), by_phone, BOB)
-    assert [after and after.message_id, before and before.message_id] == [
-        lid_chat.full_key(by_lid),
-        chat.full_key(by_phone),
-    ]
-    assert await linked.page.lookup(lid_chat.full_key("3EB0AB"), "3EB0AB", BOB) is None
-    await phone.cfg(lid_chats=False)
+    async with configured(phone, lid_chats=True):
+        await renewed(linked)
+        lid_chat = await linked.page.resolve(BOB)
+        assert (lid_chat.chat_id, lid_chat.phone) == (chat.lid, BOB)
+        by_lid = bare_id()
+        assert (await send(linked, lid_chat, TextContent(message="after"), by_lid)).ack >= 1
+        recorded_by_phone = f"true_{BOB}_{by_lid}"
+        after = await linked.page.lookup(recorded_by_phone, by_lid, BOB)
+        before = await linked.page.lookup(lid_chat.full_key(by_phone), by_phone, BOB)
+        assert [after and after.message_id, before and before.message_id] == [
+            lid_chat.full_key(by_lid),
+            chat.full_key(by_phone),
+        ]
+        assert await linked.page.lookup(lid_chat.full_key("3EB0AB"), "3EB0AB", BOB) is None
 
 
 NOISE = """(share) => {

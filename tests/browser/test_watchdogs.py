@@ -14,7 +14,7 @@ from actors.messages.jobs import Content, Job, MediaContent
 from simulator.client import SimulatedPhone
 from simulator.server import SimulatorServer
 from tests.browser.live_session import LiveSession, kill, living
-from tests.browser.watching import ANN, session_config
+from tests.browser.watching import ANN, failing, session_config
 from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
@@ -175,10 +175,9 @@ async def test_a_driver_and_a_renderer_killed_under_a_file_cost_no_job(
 
 async def in_flight(session: LiveSession, phone: SimulatedPhone, content: Content | None = None) -> Job:
     """A job whose message the server has, and whose ack the page will never hear."""
-    await phone.fail(wid=WID, no_ack=True)
-    job = session.submit(content)
-    await eventually(lambda: session.accepted(job), within_s=10)
-    await phone.fail(wid=WID, no_ack=False)
+    async with failing(phone, "no_ack", WID):
+        job = session.submit(content)
+        await eventually(lambda: session.accepted(job), within_s=10)
     return job
 
 

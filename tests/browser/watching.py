@@ -14,6 +14,7 @@ from actors.core.facts import Fact, QrShown, Synced
 from actors.messages.ids import SessionKey
 from actors.ports import OpenRequest
 from simulator.client import SimulatedPhone
+from simulator.faults import Knob
 
 KEY = SessionKey("acme", "s1")
 ME = "5511988887777@c.us"
@@ -77,6 +78,27 @@ class Session:
         qr = await self.watched.next(QrShown)
         await phone.scan(qr.code, wid)
         return await self.watched.next(Synced)
+
+
+@asynccontextmanager
+async def failing(phone: SimulatedPhone, knob: Knob, wid: str = ME) -> AsyncIterator[None]:
+    """A fault knob is on, and off again for the tests that share the simulator, whatever happens."""
+    await phone.fail(wid=wid, **{knob: True})
+    try:
+        yield
+    finally:
+        await phone.fail(wid=wid, **{knob: False})
+
+
+@asynccontextmanager
+async def configured(phone: SimulatedPhone, **settings: Any) -> AsyncIterator[None]:
+    """Settings of the simulator are other ones, and as before in the end, whatever happens."""
+    before = await phone.cfg()
+    await phone.cfg(**settings)
+    try:
+        yield
+    finally:
+        await phone.cfg(**{name: before[name] for name in settings})
 
 
 @asynccontextmanager
