@@ -22,7 +22,7 @@ from tests.chaos.plan import Scale
 from tests.support.leftovers import Run
 from tests.support.nats import NatsServer
 from tests.support.processes import Program
-from tests.support.ray import RayHead, is_gone
+from tests.support.ray import RayHead
 
 _ROOT: Final = Path(__file__).resolve().parents[2]
 _GATEWAYS: Final = 2
@@ -185,7 +185,7 @@ class Stack:
     def _kill_all(self) -> None:
         self.nats.kill()
         for _ in range(_KILL_ROUNDS):
-            living = [process for process in self.run.processes() if not is_gone(process.pid)]
+            living = self.run.processes()
             if not living:
                 return self._bury_ray()
             for process in living:
@@ -207,8 +207,10 @@ class Stack:
         for task in self._gateways:
             task.cancel()
         await asyncio.gather(*self._gateways, return_exceptions=True)
-        await asyncio.to_thread(self._kill_all)
-        await self._exits.aclose()
+        try:
+            await asyncio.to_thread(self._kill_all)
+        finally:
+            await self._exits.aclose()
 
 
 def _kill(process: psutil.Process) -> None:

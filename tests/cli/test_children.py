@@ -11,6 +11,7 @@ import pytest
 
 from gateway.up.children import Child, PartFailed
 from gateway.up.logs import OutputLog, unbreakable
+from tests.support.leftovers import is_gone
 
 STUBBORN = """
 import signal, subprocess, sys
@@ -72,7 +73,7 @@ async def test_a_part_deaf_to_sigterm_is_killed_with_its_own_children(tmp_path: 
     await part.stop()
     assert part.pid is None
     psutil.wait_procs([below], timeout=10)
-    assert not below.is_running() or below.status() == psutil.STATUS_ZOMBIE
+    assert is_gone(below)
 
 
 def test_a_log_file_begins_anew_when_it_is_full(tmp_path: Path) -> None:

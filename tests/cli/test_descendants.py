@@ -6,6 +6,7 @@ from pathlib import Path
 
 import psutil
 
+from tests.support.leftovers import is_gone
 from tests.support.processes import Program
 from tests.support.waiting import eventually
 
@@ -55,4 +56,4 @@ async def test_a_child_ends_with_a_parent_that_is_killed(tmp_path: Path) -> None
     async with Program(sys.executable, "-c", MOTHER, tmp_path / "child.log") as mother:
         child = psutil.Process(int(await mother.line(r"^\d+$", within_s=30)))
         await mother.kill()
-        await eventually(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE, within_s=10)
+        await eventually(lambda: is_gone(child), within_s=10)

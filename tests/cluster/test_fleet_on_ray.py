@@ -18,7 +18,7 @@ from actors.messages.replies import ErrorBody, SessionStatus
 from actors.processes import SupervisorProcess
 from actors.supervisor import Supervisor
 from tests.cluster.standins import LEASE, BoardClient, BoardPorts
-from tests.support.ray import is_gone
+from tests.support.leftovers import is_gone
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.ray

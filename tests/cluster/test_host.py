@@ -15,7 +15,7 @@ from actors.messages.ids import SessionKey
 from actors.messages.records import DesiredSession
 from actors.messages.replies import SessionStatus
 from actors.ports import Died, Ended, SessionHandle, SessionSpec
-from tests.support.ray import is_gone
+from tests.support.leftovers import is_gone
 
 pytestmark = pytest.mark.ray
 

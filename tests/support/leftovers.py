@@ -54,3 +54,11 @@ class Run:
                 if part in " ".join(process.cmdline()):
                     found.append(process)
         return found
+
+
+def is_gone(process: psutil.Process | int) -> bool:
+    """Whether a process has ended; its parent may still have to take note of it."""
+    with suppress(psutil.NoSuchProcess):
+        known = psutil.Process(process) if isinstance(process, int) else process
+        return not known.is_running() or known.status() in _ENDED
+    return True

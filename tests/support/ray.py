@@ -17,8 +17,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import psutil
-
 from actors.cluster import BROWSER_RESOURCE
 from tests.support.ports import free_port
 
@@ -106,11 +104,6 @@ class RayHead:
                 if _STARTED in line:
                     self._ready.set()
         self._ready.set()
-
-
-def is_gone(pid: int) -> bool:
-    """Whether a process has ended; its parent may still have to take note of it."""
-    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 
 def _free_ports(count: int) -> list[int]:
