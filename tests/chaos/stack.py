@@ -17,7 +17,7 @@ import psutil
 
 from actors.clock import SystemClock
 from actors.config import SessionConfig
-from gateway.up.ray_head import DRIVER_ENVIRONMENT, NODE_ENVIRONMENT
+from gateway.up.ray_head import DRIVER_ENVIRONMENT
 from tests.chaos.plan import Scale
 from tests.support.leftovers import Run
 from tests.support.nats import NatsServer
@@ -127,7 +127,7 @@ class Stack:
     # --- parts ------------------------------------------------------------------------------------------------------
 
     async def _start_ray(self) -> None:
-        head = RayHead(slots=self._slots, env={**self.run.env, **NODE_ENVIRONMENT})
+        head = RayHead(slots=self._slots, env=self.run.env)
         await asyncio.to_thread(head.__enter__)
         self._ray = head
 

@@ -18,23 +18,22 @@ from types import TracebackType
 from typing import Self
 
 from actors.cluster import BROWSER_RESOURCE
+from gateway.up.ray_head import DRIVER_ENVIRONMENT, NODE_ENVIRONMENT
 from tests.support.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 RAY = Path(sys.executable).with_name("ray")
 _CHOSEN_PORTS = ("port", "ray-client-server-port", "dashboard-port")
 """Fixed by default, so a second cluster on this machine would collide; and 0 is refused."""
-_OWN_PORTS = (
+OWN_PORTS = (
     "dashboard-agent-listen-port", "dashboard-agent-grpc-port", "runtime-env-agent-port", "metrics-export-port",
     "min-worker-port", "max-worker-port",
 )  # fmt: skip
 """Ray chooses them itself, given 0."""
 _ENVIRONMENT = {
-    "RAY_AUTH_MODE": "disabled",
-    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # keeps Ray on the loopback interface
+    **DRIVER_ENVIRONMENT,
+    **NODE_ENVIRONMENT,
     "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
-    "RAY_worker_niceness": "0",  # as shipped: what else a machine does must not starve a session
-    "RAY_USE_UVLOOP": "0",  # as shipped
     "PYTHONPATH": str(ROOT),  # workers import `actors` and `tests` from here; nothing is uploaded
 }
 _STARTED = "Ray runtime started"
@@ -59,7 +58,7 @@ class RayHead:
     def __enter__(self) -> Self:
         # The path is short: Ray puts sockets below it, and a socket's path has at most 107 characters.
         self._folder = tempfile.mkdtemp(prefix="ray", dir="/tmp")
-        ports = dict(zip(_CHOSEN_PORTS, _free_ports(len(_CHOSEN_PORTS)), strict=True)) | dict.fromkeys(_OWN_PORTS, 0)
+        ports = dict(zip(_CHOSEN_PORTS, _free_ports(len(_CHOSEN_PORTS)), strict=True)) | dict.fromkeys(OWN_PORTS, 0)
         self.address = f"127.0.0.1:{ports['port']}"
         self._process = subprocess.Popen(
             [

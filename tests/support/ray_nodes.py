@@ -24,13 +24,9 @@ from gateway.up.ray_head import NODE_ENVIRONMENT
 from tests.support.leftovers import Run
 from tests.support.ports import free_port
 from tests.support.processes import Program
-from tests.support.ray import RAY, ROOT
+from tests.support.ray import OWN_PORTS, RAY, ROOT
 
 _HEAD_PORTS: Final = ("ray-client-server-port", "dashboard-port")
-_OWN_PORTS: Final = (
-    "dashboard-agent-listen-port", "dashboard-agent-grpc-port", "runtime-env-agent-port", "metrics-export-port",
-    "min-worker-port", "max-worker-port",
-)  # fmt: skip
 _STARTED: Final = "Ray runtime started"
 _START_S: Final = 120
 _STOP_S: Final = 20
@@ -148,7 +144,7 @@ class RayNode:
             "object-store-memory": 80 * 2**20,
             "resources": json.dumps({BROWSER_RESOURCE: self._slots}),
             "temp-dir": self._temp,
-            **dict.fromkeys(_OWN_PORTS, 0),
+            **dict.fromkeys(OWN_PORTS, 0),
         }
         if self._is_head:
             options |= {name: free_port() for name in _HEAD_PORTS}
