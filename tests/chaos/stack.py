@@ -32,8 +32,6 @@ _RUN_S: Final = 3_600.0
 """Longer than any run."""
 _SIMULATOR_START_S: Final = 30.0
 _RESTART_PAUSE_S: Final = 0.5
-_KILL_ROUNDS: Final = 10
-"""Killing is repeated: a process that is being killed may just have forked."""
 _RETRY: Final = {"stable_after_s": 10}
 """Chaos packs the mishaps of weeks into minutes; what gives up after several in a row shall count them by minutes."""
 _SUPERVISOR: Final = {"session_max_seconds": 30}
@@ -184,14 +182,8 @@ class Stack:
 
     def _kill_all(self) -> None:
         self.nats.kill()
-        for _ in range(_KILL_ROUNDS):
-            living = self.run.processes()
-            if not living:
-                return self._bury_ray()
-            for process in living:
-                _kill(process)
-            psutil.wait_procs(living, timeout=1)
-        raise AssertionError(f"these survive being killed: {self.run.left()}")
+        self.run.kill_all()
+        self._bury_ray()
 
     def _bury_ray(self) -> None:
         """Keep what actors had to say, then delete Ray's folder."""
@@ -211,11 +203,6 @@ class Stack:
             await asyncio.to_thread(self._kill_all)
         finally:
             await self._exits.aclose()
-
-
-def _kill(process: psutil.Process) -> None:
-    with suppress(psutil.NoSuchProcess):
-        process.kill()
 
 
 def _made(folder: Path) -> Path:

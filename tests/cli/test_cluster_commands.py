@@ -65,8 +65,7 @@ class Head:
 def head(tmp_path: Path) -> Iterator[Head]:
     head = Head(tmp_path)
     yield head
-    for process in head.run.processes():
-        process.kill()
+    head.run.kill_all()
 
 
 def command_with(part: str) -> str:

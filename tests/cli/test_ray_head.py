@@ -2,6 +2,7 @@
 
 import socket
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,11 +31,12 @@ signal.pause()
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
     mark = Run()
     for name, value in mark.env.items():
         monkeypatch.setenv(name, value)
-    return mark
+    yield mark
+    mark.kill_all()
 
 
 @pytest.fixture
@@ -57,8 +59,7 @@ async def test_a_dashboard_port_that_is_taken_meanwhile_is_replaced(
     assert head.dashboard_url != f"http://127.0.0.1:{port}"
     await eventually(lambda: len(run.named("--temp-dir")) == len(run.named("signal.pause()")) == 1, within_s=10)
     await head.stop()
-    for left in run.processes():
-        left.kill()
+    run.kill_all()
     head.clean()
     assert not head.folder.exists()
 
@@ -73,8 +74,7 @@ async def test_workers_get_the_plans_variables_in_place_of_what_is_exported(
     seen = {process.environ()["WHATSAPP_SESSION_PATH"] for process in run.named("--temp-dir")}
     assert seen == {own["WHATSAPP_SESSION_PATH"]}
     await head.stop()
-    for left in run.processes():
-        left.kill()
+    run.kill_all()
     head.clean()
 
 

@@ -3,6 +3,7 @@
 The truth is what WhatsApp's (simulated) server accepted, and when: every message once, no window too full.
 """
 
+import asyncio
 import base64
 import signal
 import sys
@@ -61,8 +62,7 @@ class Theatre:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for process in self._run.processes():
-            process.kill()
+        await asyncio.to_thread(self._run.kill_all)
 
     async def owner(self, *, dies: str | None = None, clock_off_by_s: float = 0.0) -> Program:
         """Start an owner that may take over from a dead one."""

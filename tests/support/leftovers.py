@@ -5,6 +5,8 @@ by their parents, so a child that outlives its browser is not seen.
 """
 
 import os
+import threading
+import time
 import uuid
 from contextlib import suppress
 
@@ -12,6 +14,9 @@ import psutil
 
 _VARIABLE = "WAFLEET_TEST_RUN"
 _ENDED = psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD
+_KILL_S = 20.0
+_KILL_EVERY_S = 0.05
+_EMPTY_LOOKS = 2
 
 
 class Run:
@@ -37,6 +42,22 @@ class Run:
         with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
             return process.pid != os.getpid() and process.environ().get(_VARIABLE) == self._mark
         return False
+
+    def kill_all(self) -> None:
+        """End them all, and wait until two looks in a row find none: one that is being killed may just have forked.
+
+        Whoever started one of them still learns its exit code.
+        """
+        deadline, pause, empty = time.monotonic() + _KILL_S, threading.Event(), 0
+        while empty < _EMPTY_LOOKS:
+            living = self.processes()
+            empty = 0 if living else empty + 1
+            if living and time.monotonic() >= deadline:
+                raise AssertionError(f"these survive being killed: {self.left()}")
+            for process in living:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+            pause.wait(_KILL_EVERY_S)
 
     def left(self) -> list[str]:
         """What is left of them, for the message of an assertion."""

@@ -85,11 +85,8 @@ class RayNode:
 
     async def kill(self) -> None:
         """End everything on it at once: raylet, workers, drivers, browsers."""
-        for process in self.processes():
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
+        await asyncio.to_thread(self._run.kill_all)
         await self._running.ended(within_s=_STOP_S)
-        psutil.wait_procs(self.processes(), timeout=_STOP_S)
 
     def processes(self) -> list[psutil.Process]:
         """Everything that runs on it."""
