@@ -34,7 +34,7 @@ from tests.support.leftovers import Run
 from tests.support.processes import Program
 from tests.support.waiting import eventually
 
-pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)]
 
 WAFLEET = Path(sys.executable).with_name("wafleet")
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
