@@ -27,7 +27,8 @@ CONFIG = SupervisorConfig(
     start_spacing_s=0.05,
     heartbeat_every_s=0.5,
     restart_first_delay_s=0.3,
-    max_missed_heartbeats=3,
+    # A heartbeat has as long as there is between two: fewer would lose a healthy session to a busy machine.
+    max_missed_heartbeats=6,
 )
 
 
