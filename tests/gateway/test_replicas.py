@@ -1,6 +1,7 @@
 """Gateways side by side, and what the end of one costs its clients: a repetition."""
 
 import asyncio
+import signal
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -80,9 +81,11 @@ async def served(bus: Bus) -> list[int]:
     return counts
 
 
-@pytest.mark.usefixtures("pair")
+@pytest.mark.usefixtures("pair", "patient")
 async def test_replicas_share_the_load_and_make_no_job_twice(bus: Bus, ready: SessionKey, client: Client) -> None:
-    accepted = await asyncio.gather(*(client.send_text("s1", PHONE, str(n)) for n in range(200)))
+    accepted = await asyncio.gather(
+        *(client.send_text("s1", PHONE, str(n), idempotency_key=str(n)) for n in range(200))
+    )
     assert not any(reply.duplicate for reply in accepted)
     stored = [job.job.job_id for job in await JetStreamJobLog(bus, ready).read("normal", 0, 1_000)]
     assert sorted(stored) == sorted(reply.job_id for reply in accepted)
@@ -116,30 +119,22 @@ async def test_a_replica_that_leaves_takes_no_request_with_it(
 
 
 async def test_a_killed_gateway_costs_a_repetition_and_no_message(
-    nats_server: NatsServer, bus: Bus, ready: SessionKey, monkeypatch: pytest.MonkeyPatch
+    nats_server: NatsServer, bus: Bus, ready: SessionKey, client: Client, asked: Counter[str]
 ) -> None:
-    monkeypatch.setattr("gateway.client_requests.TRY_S", 1.5)
-    asked: Counter[str] = Counter()
-
-    async def count(msg: Msg) -> None:
-        asked[orjson.loads(msg.data)["idempotency_key"]] += 1
-
-    await bus.subscribe(f"wa.{ready.tenant_id}.cmd.>", count)
     command = [sys.executable, "-m", "tests.gateway.replica_process", nats_server.url]
-    async with (
-        Program(*command) as first,
-        Program(*command) as second,
-        await Client.connect(nats_server.url, ready.tenant_id) as client,
-    ):
+    async with Program(*command) as first, Program(*command) as second:
         await first.line("ready", within_s=20)
         await second.line("ready", within_s=20)
         sending = [asyncio.create_task(client.send_text("s1", PHONE, str(n))) for n in range(200)]
         await asyncio.wait(sending, return_when=asyncio.FIRST_COMPLETED)
+        first.send(signal.SIGSTOP)  # its share of what comes now is with it, unanswered, when it dies
+        sending += [asyncio.create_task(client.send_text("s1", PHONE, str(n))) for n in range(200, 300)]
+        await eventually(lambda: len(asked) == 300, within_s=10)
         await first.kill()
         replies = await asyncio.gather(*sending)
     assert {type(reply) for reply in replies} == {JobAccepted}
-    assert len(asked) == 200
-    assert max(asked.values()) <= 2, "a caller's second try goes to the gateway that lives"
+    assert len(asked) == 300
+    assert max(asked.values()) >= 2, "nothing was lost with the gateway that was killed"
     stored = [job.job.job_id for job in await JetStreamJobLog(bus, ready).read("normal", 0, 1_000)]
     assert sorted(stored) == sorted(reply.job_id for reply in replies)
 
