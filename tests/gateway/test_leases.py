@@ -45,7 +45,7 @@ async def test_a_lease_runs_out_unless_it_is_renewed_and_can_be_taken_then(
     own_nats_server: NatsServer, key: SessionKey
 ) -> None:
     async with await connect(own_nats_server.url, "test") as bus:
-        await ensure(bus, declared(lease=LeaseConfig(ttl_s=1)))
+        await ensure(bus, declared(lease=LeaseConfig(ttl_s=3)))
         left, kept = JetStreamLeaseStore.of_session(bus, key), JetStreamLeaseStore(bus, SUPERVISOR_LEASE)
         assert await left.create(_owner("a")) is not None
         revision = await kept.create(_owner("s"))
@@ -56,7 +56,7 @@ async def test_a_lease_runs_out_unless_it_is_renewed_and_can_be_taken_then(
             revision = await kept.renew(_owner("s"), revision)
             return await left.read() is None
 
-        await eventually(renewed_and_free, within_s=5, every_s=0.1)
+        await eventually(renewed_and_free, within_s=12, every_s=0.1)
         assert await left.create(_owner("b")) is not None
         assert await kept.create(_owner("t")) is None
 
