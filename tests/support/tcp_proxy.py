@@ -1,4 +1,4 @@
-"""A TCP proxy between a client and a server that can lose what the server answers."""
+"""A TCP proxy between a client and a server that can lose what the server answers, or what either says."""
 
 import asyncio
 from types import TracebackType
@@ -23,6 +23,8 @@ class TcpProxy:
         """Whether what the server sends is dropped. To be turned on and off while nothing is half-way."""
         self.lost = 0
         """How many pieces of answers were dropped."""
+        self.cut = False
+        """Whether whatever either side sends is dropped, for good: the connections stand, and nothing arrives."""
 
     @property
     def port(self) -> int:
@@ -52,6 +54,8 @@ class TcpProxy:
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, answers: bool) -> None:
         try:
             while piece := await reader.read(_CHUNK):
+                if self.cut:
+                    continue
                 if answers and self.loses_answers:
                     self.lost += 1
                 else:
