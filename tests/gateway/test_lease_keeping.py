@@ -25,9 +25,9 @@ from tests.support.tcp_proxy import TcpProxy
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.nats
-LEASE = LeaseConfig(renew_every_s=0.3, send_until_s=2.5, kill_after_s=3.0, fuse_s=3.5, ttl_s=4.0)
-_AWAY_S = 1.2
-"""Shorter by a second, for busy machines, than what an owner survives whenever it begins."""
+LEASE = LeaseConfig(renew_every_s=0.6, send_until_s=5.0, kill_after_s=6.0, fuse_s=7.0, ttl_s=8.0)
+_AWAY_S = 2.4
+"""Shorter by two seconds, for busy machines, than what an owner survives whenever it begins."""
 
 
 class Kept:
