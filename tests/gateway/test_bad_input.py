@@ -12,6 +12,7 @@ from actors.messages.commands import COMMANDS, PLANNED
 from actors.messages.ids import SessionKey
 from gateway.connection import Bus
 from gateway.events import live_events
+from gateway.replica import GatewayReplica
 from gateway.streams import event_subject
 from tests.gateway.replicas import PHONE, Asking, ask, control, gateway_bus, limits, ready, replica
 from tests.gateway.standins import StandInControl
@@ -105,12 +106,17 @@ NO_ADDRESSES = [
 class Unchanged:
     """What must be the same before and after."""
 
-    def __init__(self, bus: Bus, control: StandInControl) -> None:
+    def __init__(self, bus: Bus, control: StandInControl, replica: GatewayReplica, ask: Asking) -> None:
         self._bus = bus
         self._control = control
+        self._replica = replica
+        self._ask = ask
 
     async def snapshot(self) -> object:
-        streams = ("WA_JOBS", "WA_EVENTS", "KV_wa_job_records", "KV_wa_sessions", "KV_wa_status")
+        """What is stored once the gateway has told all it has to tell: its events go out behind the replies."""
+        await self._ask("session.status")
+        await self._replica._outbox._waiting.join()
+        streams = ("WA_INBOX", "WA_JOBS", "WA_EVENTS", "KV_wa_job_records", "KV_wa_sessions", "KV_wa_status")
         states = []
         for stream in streams:
             info = await self._bus.api(f"STREAM.INFO.{stream}")
@@ -120,8 +126,8 @@ class Unchanged:
 
 
 @pytest.fixture
-async def unchanged(bus: Bus, control: StandInControl) -> Unchanged:
-    return Unchanged(bus, control)
+async def unchanged(bus: Bus, control: StandInControl, replica: GatewayReplica, ask: Asking) -> Unchanged:
+    return Unchanged(bus, control, replica, ask)
 
 
 async def refusal(ask: Asking, unchanged: Unchanged, subject: str, body: bytes) -> dict[str, object]:
