@@ -38,6 +38,7 @@ from tests.gateway.replicas import (
 from tests.gateway.standins import StandInControl, put_session
 from tests.gateway.test_service import error_code
 from tests.support.nats import NatsServer
+from tests.support.waiting import eventually
 
 __all__ = ["ask", "client", "control", "gateway_bus", "limits", "owner", "ready", "replica"]
 
@@ -60,26 +61,32 @@ async def test_a_repeat_is_answered_with_the_first_job_and_its_status(
     assert len(session.sent) == 1
 
 
+@pytest.mark.parametrize(
+    ("obstacle", "code"), [("window", "rate_limited"), ("expiry", "invalid_command"), ("state", "reconnect_exhausted")]
+)
 async def test_a_repeat_is_answered_whatever_speaks_against_the_command_by_now(
-    bus: Bus, ready: SessionKey, ask: Asking, owner: Owner
+    bus: Bus, ready: SessionKey, ask: Asking, owner: Owner, *, obstacle: str, code: str
 ) -> None:
     session = await owner(ready)
-    soon = rfc3339_ms(datetime.now(UTC) + timedelta(milliseconds=300))
-    said = {"to": PHONE, "message": "x", "idempotency_key": "k", "on_limit": "reject", "expires_at": soon}
-    first = await ask("send.text", **said)
-    session.remaining = 0
-    await put_session(bus, ready, "failed")
-    async with asyncio.timeout(5):
-        while error_code_or_none(await ask("send.text", to=PHONE, message="y", expires_at=soon)) != (
-            "reconnect_exhausted"
-        ):
-            pass
-    again = await ask("send.text", **said)
+    soon = datetime.now(UTC) + timedelta(seconds=1.5)
+    said = {"to": PHONE, "message": "x", "on_limit": "reject"}
+    if obstacle == "expiry":
+        said["expires_at"] = rfc3339_ms(soon)
+    first = await ask("send.text", **said, idempotency_key="k")
+    if obstacle == "window":
+        session.remaining = 0
+    elif obstacle == "expiry":
+        await eventually(lambda: datetime.now(UTC) > soon, within_s=5)
+    else:
+        await put_session(bus, ready, "failed")
+
+    async def refuses_others() -> bool:
+        reply = await ask("send.text", **said)
+        return "error" in reply and error_code(reply) == code
+
+    await eventually(refuses_others, within_s=5)  # the gateway hears of a state a little later
+    again = await ask("send.text", **said, idempotency_key="k")
     assert (again["job_id"], again["duplicate"]) == (first["job_id"], True)
-
-
-def error_code_or_none(reply: dict[str, object]) -> object:
-    return error_code(reply) if "error" in reply else None
 
 
 async def test_the_same_key_with_another_body_is_refused_and_sends_nothing(
