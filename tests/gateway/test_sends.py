@@ -288,7 +288,7 @@ async def test_a_direct_send_that_nobody_takes_is_expired_and_never_sent(
     ready: SessionKey, ask: Asking, owner: Owner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(direct_sends, "_GRACE_S", 0.05)
-    soon = rfc3339_ms(datetime.now(UTC) + timedelta(milliseconds=200))
+    soon = rfc3339_ms(datetime.now(UTC) + timedelta(seconds=1.5))
     reply = await ask("send.text", to=PHONE, message="now", mode="direct", expires_at=soon)
     assert error_code(reply) == "expired"
     session = await owner(ready)
@@ -385,7 +385,7 @@ async def test_a_direct_send_that_expired_half_way_is_finished_by_its_repetition
     bus: Bus, ready: SessionKey, ask: Asking, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(direct_sends, "_GRACE_S", 0.05)
-    soon = rfc3339_ms(datetime.now(UTC) + timedelta(milliseconds=200))
+    soon = rfc3339_ms(datetime.now(UTC) + timedelta(seconds=1.5))
     said = {"to": PHONE, "message": "now", "mode": "direct", "expires_at": soon, "idempotency_key": "k"}
     with monkeypatch.context() as away:
         away.setattr(job_commands, "publish_event", _no_answer)
