@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -30,5 +30,11 @@ def plane(head: RayHead) -> Iterator[RayControlPlane]:
 
 
 @pytest.fixture
-def host(plane: RayControlPlane) -> RaySessionHost:
-    return RaySessionHost(StandInSession, BoardPorts())
+async def host(plane: RayControlPlane) -> AsyncIterator[RaySessionHost]:
+    """Where sessions live; none of them outlives its test."""
+    host = RaySessionHost(StandInSession, BoardPorts())
+    yield host
+    for key in await host.living():
+        found = await host.find(key)
+        if found is not None:
+            await found.kill(10)

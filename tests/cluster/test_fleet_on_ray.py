@@ -2,7 +2,8 @@
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -60,6 +61,15 @@ class Fleet:
             seed=1,
         )
 
+    async def end(self) -> None:
+        """Leave no supervisor, and nothing that the next one would start; what lives is ended by the host's fixture."""
+        with suppress(Unavailable):
+            await self.plane.stop_supervisor(drain=False, timeout_s=10)
+        for desired in await self.board.all_desired():
+            held = await self.board.desired(SessionKey(desired.tenant_id, desired.session_id))
+            if held is not None:
+                await self.board.put_desired(desired.model_copy(update={"target": "stopped"}), held.revision)
+
     async def order(self, session_id: str, command: Command) -> SessionStatus | ErrorBody:
         reply = await self.plane.ask_supervisor(SessionKey("acme", session_id), command, 20)
         assert isinstance(reply, SessionStatus | ErrorBody)
@@ -95,8 +105,10 @@ class Fleet:
 
 
 @pytest.fixture
-def fleet(plane: RayControlPlane, host: RaySessionHost) -> Fleet:
-    return Fleet(plane, host)
+async def fleet(plane: RayControlPlane, host: RaySessionHost) -> AsyncIterator[Fleet]:
+    fleet = Fleet(plane, host)
+    yield fleet
+    await fleet.end()
 
 
 async def test_a_killed_session_comes_back_and_an_ended_one_does_not(fleet: Fleet) -> None:
