@@ -1,6 +1,7 @@
 """One session's owner without Ray, to be killed and frozen.
 
-``python -m tests.ownership.owner_process <nats url> <page> <sessions folder> [id of a dead owner]``
+``python -m tests.ownership.owner_process <nats url> <page> <sessions folder> [id of a dead owner]``;
+it prints ``prepared`` and begins with a line on its standard input.
 """
 
 import asyncio
@@ -33,4 +34,6 @@ async def own(nats_url: str, web_url: str, sessions: str, *dead_owners: str) -> 
 
 
 if __name__ == "__main__":
+    print("prepared", flush=True)  # noqa: T201 - as above
+    sys.stdin.readline()  # a busy machine may take longer to import all this than a lease lasts
     asyncio.run(own(*sys.argv[1:]))
