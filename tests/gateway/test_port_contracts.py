@@ -1,23 +1,40 @@
 """One suite for the ports on JetStream and for the in-memory ones that stand in for them in other tests."""
 
-from collections.abc import Awaitable, Callable
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
 from actors.config import QueueConfig
 from actors.messages.ids import SessionKey
 from actors.messages.jobs import Job, LaneName, new_record
-from actors.messages.records import LeaseRecord, ProfileHead
-from actors.ports import EventSink, JobLog, JobRecords, LeaseStore, ProfileHeads
+from actors.messages.records import LeaseRecord, ProfileHead, SnapshotManifest
+from actors.messages.replies import SessionStatus
+from actors.ports import (
+    EventSink,
+    JobLog,
+    JobRecords,
+    LeaseStore,
+    ProfileHeads,
+    Registry,
+    SnapshotStore,
+    StatusBoard,
+)
 from gateway.connection import Bus
 from gateway.events import JetStreamEventSink
 from gateway.jobs import JetStreamJobLog, JobWriter
 from gateway.leases import JetStreamLeaseStore
 from gateway.profiles import JetStreamProfileHeads
 from gateway.records import JetStreamJobRecords
-from tests.gateway.building import make_event, make_job
-from tests.support.memory import MemoryEvents, MemoryHeads, MemoryJobLog, MemoryLease, MemoryRecords
+from gateway.registry import JetStreamRegistry, JetStreamStatusBoard
+from gateway.snapshots import JetStreamSnapshotStore
+from tests.gateway.building import make_desired, make_event, make_job, make_status
+from tests.support.copies import MemorySnapshots
+from tests.support.fleet import MemoryRegistry
+from tests.support.memory import MemoryBoard, MemoryEvents, MemoryHeads, MemoryJobLog, MemoryLease, MemoryRecords
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.nats
@@ -25,18 +42,21 @@ pytestmark = pytest.mark.nats
 
 @dataclass
 class Ports:
-    """The storage ports of one session, and how a gateway stores a job for it."""
+    """The storage ports of one session and of the fleet, and how a gateway stores a job for the session."""
 
     jobs: JobLog
     records: JobRecords
     events: EventSink
     lease: LeaseStore
     heads: ProfileHeads
+    board: StatusBoard
+    snapshots: SnapshotStore
+    registry: Registry
     store: Callable[[Job], Awaitable[int]]
 
 
 @pytest.fixture(params=["memory", "jetstream"])
-def ports(request: pytest.FixtureRequest, bus: Bus, key: SessionKey) -> Ports:
+async def ports(request: pytest.FixtureRequest, bus: Bus, key: SessionKey) -> AsyncIterator[Ports]:
     """The ports of a session that nothing is stored for."""
     if request.param == "memory":
         log = MemoryJobLog()
@@ -44,20 +64,37 @@ def ports(request: pytest.FixtureRequest, bus: Bus, key: SessionKey) -> Ports:
         async def store(job: Job) -> int:
             return log.store(job)
 
-        return Ports(log, MemoryRecords(), MemoryEvents(), MemoryLease(), MemoryHeads(), store)
+        yield Ports(
+            jobs=log,
+            records=MemoryRecords(),
+            events=MemoryEvents(),
+            lease=MemoryLease(),
+            heads=MemoryHeads(),
+            board=MemoryBoard(),
+            snapshots=MemorySnapshots(),
+            registry=MemoryRegistry(),
+            store=store,
+        )
+        return
     writer = JobWriter(bus, QueueConfig())
 
     async def publish(job: Job) -> int:
         return (await writer.publish(job)).seq
 
-    return Ports(
-        JetStreamJobLog(bus, key),
-        JetStreamJobRecords(bus, key),
-        JetStreamEventSink(bus, key),
-        JetStreamLeaseStore.of_session(bus, key),
-        JetStreamProfileHeads(bus, key),
-        publish,
+    registry = JetStreamRegistry(bus)
+    await registry.start()
+    yield Ports(
+        jobs=JetStreamJobLog(bus, key),
+        records=JetStreamJobRecords(bus, key),
+        events=JetStreamEventSink(bus, key),
+        lease=JetStreamLeaseStore.of_session(bus, key),
+        heads=JetStreamProfileHeads(bus, key),
+        board=JetStreamStatusBoard(bus, key),
+        snapshots=JetStreamSnapshotStore(bus, key),
+        registry=registry,
+        store=publish,
     )
+    await registry.stop()
 
 
 async def test_a_job_log_gives_each_lane_in_order_behind_a_sequence_and_forgets_what_is_deleted(
@@ -134,3 +171,80 @@ async def test_the_head_is_the_last_one_written(ports: Ports) -> None:
     for epoch in (1, 2):
         await ports.heads.write(ProfileHead(epoch=epoch, node="n", generation="g"))
     assert await ports.heads.read() == ProfileHead(epoch=2, node="n", generation="g")
+
+
+async def test_the_status_is_the_last_one_put(ports: Ports, key: SessionKey) -> None:
+    assert await ports.board.last() is None
+    for state in ("starting", "ready"):
+        await ports.board.put(status := make_status(key, state))
+        assert await ports.board.last() == status
+
+
+def manifest(content: bytes, *, epoch: int) -> SnapshotManifest:
+    return SnapshotManifest(
+        epoch=epoch,
+        generation=f"g{epoch}",
+        browser_build="shell 1",
+        sha256=hashlib.sha256(content).hexdigest(),
+        size_bytes=len(content),
+        taken_at=datetime(2026, 1, 2, tzinfo=UTC),
+        was_running=False,
+    )
+
+
+async def test_the_two_newest_snapshots_are_held_and_an_owner_of_old_writes_none(ports: Ports, tmp_path: Path) -> None:
+    async def store(epoch: int, *, bad: tuple[int, ...] = ()) -> bool:
+        content = b"content %d" % epoch
+        path = tmp_path / f"{epoch}"
+        path.write_bytes(content)
+        return await ports.snapshots.store(path, manifest(content, epoch=epoch), bad=bad)
+
+    async def epochs() -> list[int]:
+        return [one.manifest.epoch for one in await ports.snapshots.stored()]
+
+    assert await epochs() == []
+    for epoch, held in ((1, [1]), (2, [2, 1]), (2, [2, 2]), (3, [3, 2])):
+        assert await store(epoch)
+        assert await epochs() == held
+    assert not await store(2)
+    assert await epochs() == [3, 2]
+    newest, older = await ports.snapshots.stored()
+    assert {newest.slot, older.slot} == {0, 1}
+    assert newest.revision > older.revision
+    assert await store(4, bad=(newest.revision,))
+    assert await epochs() == [4, 2]
+    await ports.snapshots.retire()
+    assert await epochs() == []
+    assert await store(1)
+
+
+async def test_what_is_wanted_is_created_once_and_replaced_at_its_revision_only(ports: Ports, key: SessionKey) -> None:
+    wanted, changed = make_desired(key), make_desired(key, starts=2)
+    assert await ports.registry.desired(key) is None
+    assert await ports.registry.put_desired(wanted, 1) is None
+    first = await ports.registry.put_desired(wanted, None)
+    assert first is not None
+    assert await ports.registry.put_desired(wanted, None) is None
+    second = await ports.registry.put_desired(changed, first)
+    assert second is not None
+    assert await ports.registry.put_desired(wanted, first) is None
+    found = await ports.registry.desired(key)
+    assert found is not None
+    assert (found.value, found.revision) == (changed, second)
+
+    async def listed() -> bool:
+        return [one for one in await ports.registry.all_desired() if one.tenant_id == key.tenant_id] == [changed]
+
+    await eventually(listed, within_s=5)
+
+
+async def test_the_fleet_sees_the_last_status_of_each_session(ports: Ports, key: SessionKey) -> None:
+    assert await ports.registry.status(key) is None
+    for state in ("starting", "failed"):
+        await ports.registry.put_status(status := make_status(key, state))
+
+        async def seen(expected: SessionStatus = status) -> bool:
+            every = [one for one in await ports.registry.all_statuses() if one.tenant_id == key.tenant_id]
+            return await ports.registry.status(key) == expected and every == [expected]
+
+        await eventually(seen, within_s=5)
