@@ -72,7 +72,7 @@ class CommandInbox:
     async def _carry_out(self, key: SessionKey, delivery: Delivery) -> JobEvent:
         """Make the job and return the event that says so, or the one that refuses it. Raises ``Unavailable``."""
         given_up = delivery.tries > MAX_TRIES
-        origin = InboxOrigin(delivery.seq, delivery.stored_at, again=delivery.tries > 1, given_up=given_up)
+        origin = InboxOrigin(delivery.seq, delivery.stored_at, given_up=given_up)
         try:
             command = parse_command(inbox_command(delivery.subject), delivery.body)
             if not isinstance(command, SendCommand):

@@ -46,8 +46,6 @@ class InboxOrigin:
     seq: int
     """Its sequence in ``WA_INBOX``."""
     stored_at: datetime
-    again: bool
-    """It was handed out before, so it may have been carried out."""
     given_up: bool
     """It was handed out so often that nothing more is begun for it."""
 

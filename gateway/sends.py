@@ -85,9 +85,13 @@ class Sends:
         return reply
 
     async def take(self, key: SessionKey, command: SendCommand, origin: InboxOrigin) -> Stored:
-        """Take one send out of the inbox; its outcome, in direct mode too, is left to events. Raises as ``send``."""
+        """Take one send out of the inbox; its outcome, in direct mode too, is left to events. Raises as ``send``.
+
+        The job of an earlier delivery is looked for in any case: a nats-server that crashed may have forgotten that it
+        handed the command out (seen in `make chaos`: a command that was taken was refused, its time being over by then).
+        """
         job, refusal = await self._judged(key, command, origin)
-        earlier = await self._store.resume(job) if origin.again else None
+        earlier = await self._store.resume(job)
         if earlier is not None:
             return earlier
         if origin.given_up:

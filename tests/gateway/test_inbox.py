@@ -4,6 +4,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,11 @@ from actors.messages.events import JobEvent
 from actors.messages.ids import SessionKey
 from gateway.answers import Refused, Stored
 from gateway.client import Client
+from gateway.command_inbox import CommandInbox
 from gateway.connection import Bus, connect
 from gateway.events import stored_events
 from gateway.jobs import JetStreamJobLog
-from gateway.pulling import PullReader
+from gateway.pulling import Again, Delivery, PullReader
 from gateway.replica import GatewayReplica
 from gateway.sends import Sends
 from gateway.streams import declared, ensure, event_subject
@@ -230,17 +232,22 @@ async def test_the_end_of_a_gateway_half_way_makes_no_second_job_and_loses_none(
     assert sorted(job.inbox_seq or 0 for job in stored) == sorted(seq.result() for seq in seqs)
 
 
+@pytest.mark.parametrize("forgotten", [False, True], ids=["", "a server that forgot how often it handed it out"])
 async def test_a_command_handed_out_again_meets_what_its_first_delivery_left(
-    tmp_path: Path, key: SessionKey, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, key: SessionKey, monkeypatch: pytest.MonkeyPatch, *, forgotten: bool
 ) -> None:
     """The acknowledgement of each first delivery is lost, and by the second the session takes no jobs any more."""
-    acknowledge = PullReader._acknowledge
+    acknowledge, handle = PullReader._acknowledge, CommandInbox.handle
 
     async def lose(self: Any, delivery: Any, verdict: bytes) -> None:
         if delivery.tries > 1:
             await acknowledge(self, delivery, verdict)
 
+    async def forget(self: CommandInbox, delivery: Delivery) -> Again | None:
+        return await handle(self, replace(delivery, tries=1) if forgotten else delivery)
+
     monkeypatch.setattr(PullReader, "_acknowledge", lose)
+    monkeypatch.setattr(CommandInbox, "handle", forget)
     with NatsServer(tmp_path) as server:
         async with await connect(server.url, "test") as bus:
             await ensure(bus, declared(QUICK))
