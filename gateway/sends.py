@@ -88,7 +88,7 @@ class Sends:
         """Take one send out of the inbox; its outcome, in direct mode too, is left to events. Raises as ``send``.
 
         The job of an earlier delivery is looked for in any case: a nats-server that crashed may have forgotten that it
-        handed the command out (seen in `make chaos`: a command that was taken was refused, its time being over by then).
+        handed the command out (seen in `make chaos`: a command that was taken was refused, its time was over).
         """
         job, refusal = await self._judged(key, command, origin)
         earlier = await self._store.resume(job)
