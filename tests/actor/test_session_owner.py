@@ -7,7 +7,6 @@ import pytest
 from actors.core.facts import AckChanged, QrShown, Unlinked
 from actors.core.signals import Logout
 from actors.errors import InvalidCommand
-from actors.lease_keeper import LeaseKeeper
 from actors.messages.commands import SessionLogout, SessionStop
 from actors.messages.events import AckEvent, Event
 from actors.ports import Ended
@@ -207,23 +206,6 @@ async def test_a_long_absence_of_nats_closes_the_browser_before_the_lease_runs_o
     await stage.clock.advance(0.2)
     assert stage.browser.open_pages == 0
     assert await stage.ended() == Ended("stopped", "lease_lost")
-
-
-@pytest.mark.parametrize("moments", [(), (True,)], ids=["before the attempt is written", "after it"])
-async def test_no_send_begins_on_a_lease_that_may_be_over(
-    staged: Staged, monkeypatch: pytest.MonkeyPatch, moments: tuple[bool, ...]
-) -> None:
-    """The page is closed at the same moment; so the last look before a call is shown by itself."""
-    stage = await staged()
-    holds = iter(moments)
-    monkeypatch.setattr(LeaseKeeper, "may_send", lambda _: next(holds, False))
-    (job,) = await stage.submit()
-    assert stage.state == "ready"
-    assert len(stage.record(job).attempts) == len(moments)
-    assert stage.whatsapp.accepted == []
-    monkeypatch.setattr(LeaseKeeper, "may_send", lambda _: True)
-    await stage.clock.advance(10)
-    assert stage.whatsapp.accepted == [job.message_id]
 
 
 async def test_nothing_is_sent_while_the_browser_of_a_lease_that_ran_out_is_closing(staged: Staged) -> None:

@@ -4,6 +4,7 @@ import pytest
 
 from actors.core.facts import PageEnded, QrIdle
 from actors.errors import BrowserGone, PageCrashed, Unavailable
+from actors.lease_keeper import LeaseKeeper
 from actors.messages.commands import SessionLogout, SessionPause, SessionStop
 from actors.messages.jobs import JobRecord
 from actors.messages.records import LeaseRecord
@@ -240,3 +241,20 @@ async def test_the_last_activity_is_told_now_and_then_and_outlives_its_owner(sta
     following = await staged(ports)
     assert following.actor.status().last_activity == last
     assert ports.board.statuses[-1].last_activity == last
+
+
+@pytest.mark.parametrize("moments", [(), (True,)], ids=["before the attempt is written", "after it"])
+async def test_no_send_begins_on_a_lease_that_may_be_over(
+    staged: Staged, monkeypatch: pytest.MonkeyPatch, moments: tuple[bool, ...]
+) -> None:
+    """The page is closed at the same moment; so the last look before a call is shown by itself."""
+    stage = await staged()
+    holds = iter(moments)
+    monkeypatch.setattr(LeaseKeeper, "may_send", lambda _: next(holds, False))
+    (job,) = await stage.submit()
+    assert stage.state == "ready"
+    assert len(stage.record(job).attempts) == len(moments)
+    assert stage.whatsapp.accepted == []
+    monkeypatch.setattr(LeaseKeeper, "may_send", lambda _: True)
+    await stage.clock.advance(10)
+    assert stage.whatsapp.accepted == [job.message_id]
