@@ -26,7 +26,8 @@ SEEDS ?= 1
 chaos: setup
 	@$(BIN)/python -m tests.chaos $(foreach seed,$(or $(SEED),$(SEEDS)),--seed $(seed))
 
-# Several nodes: one to three minutes, and network interfaces of its own where it may make them; else WAFLEET_TEST_NODES=processes.
+# Several nodes: one to three minutes, and network interfaces of its own where it may make them.
+# WAFLEET_TEST_NODES=processes does without.
 nodes: setup
 	@$(BIN)/python -m pytest tests/nodes
 

@@ -1,5 +1,6 @@
 """Jobs and events with defaults, for tests of the gateway's data."""
 
+import hashlib
 from datetime import UTC, datetime, timedelta
 
 from ulid import ULID
@@ -7,7 +8,7 @@ from ulid import ULID
 from actors.messages.events import Event, SessionData, build_event
 from actors.messages.ids import SessionKey, message_id_of_job
 from actors.messages.jobs import Job, LaneName, TextContent
-from actors.messages.records import DesiredSession
+from actors.messages.records import DesiredSession, SnapshotManifest
 from actors.messages.replies import SessionStatus
 
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, 678_000, tzinfo=UTC)
@@ -58,4 +59,17 @@ def make_desired(key: SessionKey, *, starts: int = 1) -> DesiredSession:
         target="running",
         revision_of_start=starts,
         changed_at=MOMENT,
+    )
+
+
+def make_manifest(content: bytes, *, epoch: int = 1) -> SnapshotManifest:
+    """What is said of a snapshot with this content."""
+    return SnapshotManifest(
+        epoch=epoch,
+        generation=f"g{epoch}",
+        browser_build="shell 1",
+        sha256=hashlib.sha256(content).hexdigest(),
+        size_bytes=len(content),
+        taken_at=datetime(2026, 1, 2, tzinfo=UTC),
+        was_running=False,
     )

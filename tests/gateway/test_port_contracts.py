@@ -1,9 +1,7 @@
 """One suite for the ports on JetStream and for the in-memory ones that stand in for them in other tests."""
 
-import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -11,7 +9,7 @@ import pytest
 from actors.config import QueueConfig
 from actors.messages.ids import SessionKey
 from actors.messages.jobs import Job, LaneName, new_record
-from actors.messages.records import LeaseRecord, ProfileHead, SnapshotManifest
+from actors.messages.records import LeaseRecord, ProfileHead
 from actors.messages.replies import SessionStatus
 from actors.ports import (
     EventSink,
@@ -31,7 +29,7 @@ from gateway.profiles import JetStreamProfileHeads
 from gateway.records import JetStreamJobRecords
 from gateway.registry import JetStreamRegistry, JetStreamStatusBoard
 from gateway.snapshots import JetStreamSnapshotStore
-from tests.gateway.building import make_desired, make_event, make_job, make_status
+from tests.gateway.building import make_desired, make_event, make_job, make_manifest, make_status
 from tests.support.copies import MemorySnapshots
 from tests.support.fleet import MemoryRegistry
 from tests.support.memory import MemoryBoard, MemoryEvents, MemoryHeads, MemoryJobLog, MemoryLease, MemoryRecords
@@ -180,24 +178,12 @@ async def test_the_status_is_the_last_one_put(ports: Ports, key: SessionKey) -> 
         assert await ports.board.last() == status
 
 
-def manifest(content: bytes, *, epoch: int) -> SnapshotManifest:
-    return SnapshotManifest(
-        epoch=epoch,
-        generation=f"g{epoch}",
-        browser_build="shell 1",
-        sha256=hashlib.sha256(content).hexdigest(),
-        size_bytes=len(content),
-        taken_at=datetime(2026, 1, 2, tzinfo=UTC),
-        was_running=False,
-    )
-
-
 async def test_the_two_newest_snapshots_are_held_and_an_owner_of_old_writes_none(ports: Ports, tmp_path: Path) -> None:
     async def store(epoch: int, *, bad: tuple[int, ...] = ()) -> bool:
         content = b"content %d" % epoch
         path = tmp_path / f"{epoch}"
         path.write_bytes(content)
-        return await ports.snapshots.store(path, manifest(content, epoch=epoch), bad=bad)
+        return await ports.snapshots.store(path, make_manifest(content, epoch=epoch), bad=bad)
 
     async def epochs() -> list[int]:
         return [one.manifest.epoch for one in await ports.snapshots.stored()]

@@ -5,7 +5,6 @@ import base64
 import hashlib
 import os
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +14,12 @@ import pytest
 from actors.config import StoreConfig
 from actors.errors import SnapshotDamaged, Unavailable
 from actors.messages.ids import SessionKey
-from actors.messages.records import SnapshotManifest
 from gateway.answers import Refused
 from gateway.connection import Bus, connect
 from gateway.objects import CHUNK_BYTES, ObjectStore
 from gateway.snapshots import JetStreamSnapshotStore
 from gateway.streams import RETIRED_SNAPSHOTS, SNAPSHOTS, declared, ensure
+from tests.gateway.building import make_manifest
 from tests.support.nats import NatsServer
 
 pytestmark = pytest.mark.nats
@@ -35,18 +34,6 @@ def file_of(folder: Path, content: bytes) -> Path:
     path = folder / hashlib.sha256(content).hexdigest()[:8]
     path.write_bytes(content)
     return path
-
-
-def manifest(content: bytes, *, epoch: int = 1) -> SnapshotManifest:
-    return SnapshotManifest(
-        epoch=epoch,
-        generation=f"g{epoch}",
-        browser_build="shell 1",
-        sha256=hashlib.sha256(content).hexdigest(),
-        size_bytes=len(content),
-        taken_at=datetime(2026, 1, 2, tzinfo=UTC),
-        was_running=False,
-    )
 
 
 async def chunk_names(bus: Bus, key: SessionKey, name: str = SNAPSHOTS) -> list[str]:
@@ -82,9 +69,9 @@ async def test_a_snapshot_comes_back_as_it_was_and_the_stock_client_reads_it_too
     store: JetStreamSnapshotStore, key: SessionKey, tmp_path: Path, nats_server: NatsServer, size: int
 ) -> None:
     content = os.urandom(size)
-    assert await store.store(file_of(tmp_path, content), manifest(content))
+    assert await store.store(file_of(tmp_path, content), make_manifest(content))
     (held,) = await store.stored()
-    assert (held.slot, held.manifest) == (0, manifest(content))
+    assert (held.slot, held.manifest) == (0, make_manifest(content))
     await store.fetch(held, tmp_path / "fetched")
     assert (tmp_path / "fetched").read_bytes() == content
     client = await nats.connect(nats_server.url)
@@ -101,37 +88,37 @@ async def test_the_last_two_are_kept_and_nothing_else_stays(
 ) -> None:
     contents = [bytes([number]) * (2 * CHUNK_BYTES) for number in range(4)]
     for content in contents:
-        assert await store.store(file_of(tmp_path, content), manifest(content))
-    assert [one.manifest for one in await store.stored()] == [manifest(contents[3]), manifest(contents[2])]
+        assert await store.store(file_of(tmp_path, content), make_manifest(content))
+    assert [one.manifest for one in await store.stored()] == [make_manifest(contents[3]), make_manifest(contents[2])]
     assert len(await chunk_names(bus, key)) == 2
     assert await messages(bus, key) == 2 * (2 + 1), "chunks and meta data of two"
 
 
 async def test_a_snapshot_that_was_found_bad_goes_first(store: JetStreamSnapshotStore, tmp_path: Path) -> None:
     for content in (b"good", b"bad"):
-        await store.store(file_of(tmp_path, content), manifest(content))
+        await store.store(file_of(tmp_path, content), make_manifest(content))
     bad = (await store.stored())[0]
-    assert await store.store(file_of(tmp_path, b"new"), manifest(b"new"), bad={bad.revision})
-    assert [one.manifest for one in await store.stored()] == [manifest(b"new"), manifest(b"good")]
+    assert await store.store(file_of(tmp_path, b"new"), make_manifest(b"new"), bad={bad.revision})
+    assert [one.manifest for one in await store.stored()] == [make_manifest(b"new"), make_manifest(b"good")]
 
 
 async def test_an_owner_of_old_cannot_replace_what_a_newer_one_wrote(
     store: JetStreamSnapshotStore, bus: Bus, key: SessionKey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old, new = file_of(tmp_path, b"old" * CHUNK_BYTES), file_of(tmp_path, b"new")
-    assert await store.store(old, manifest(old.read_bytes(), epoch=5))
-    assert await store.store(new, manifest(b"new", epoch=6))
-    assert not await store.store(old, manifest(old.read_bytes(), epoch=5))
+    assert await store.store(old, make_manifest(old.read_bytes(), epoch=5))
+    assert await store.store(new, make_manifest(b"new", epoch=6))
+    assert not await store.store(old, make_manifest(old.read_bytes(), epoch=5))
     # And one that was frozen in the middle of its upload: the slot is not what it was when it chose it.
     put = store._objects.put
     stranger = JetStreamSnapshotStore(bus, key)
 
     async def overtaken(*args: object, **kwargs: object) -> bool:
-        assert await stranger.store(new, manifest(b"new", epoch=8))
+        assert await stranger.store(new, make_manifest(b"new", epoch=8))
         return await put(*args, **kwargs)  # type: ignore[arg-type]
 
     monkeypatch.setattr(store._objects, "put", overtaken)
-    assert not await store.store(old, manifest(old.read_bytes(), epoch=7))
+    assert not await store.store(old, make_manifest(old.read_bytes(), epoch=7))
     assert [one.manifest.epoch for one in await store.stored()] == [8, 6]
     assert len(await chunk_names(bus, key)) == 2
 
@@ -141,7 +128,7 @@ async def test_of_two_that_write_at_once_each_leaves_a_whole_snapshot_or_none(
 ) -> None:
     contents = [bytes([number]) * (3 * CHUNK_BYTES) for number in range(4)]
     done = await asyncio.gather(
-        *(JetStreamSnapshotStore(bus, key).store(file_of(tmp_path, one), manifest(one)) for one in contents)
+        *(JetStreamSnapshotStore(bus, key).store(file_of(tmp_path, one), make_manifest(one)) for one in contents)
     )
     assert any(done)
     for number, held in enumerate(await store.stored()):
@@ -154,7 +141,7 @@ async def test_what_a_crash_left_of_an_upload_goes_with_the_next_owners_snapshot
     prefix = f"$O.{SNAPSHOTS}.C.{key.tenant_id}.{key.session_id}"
     for nuid in ("3-aa", "4-bb", "6-cc"):
         await bus.store(f"{prefix}.{nuid}", b"left behind")
-    await store.store(file_of(tmp_path, b"new"), manifest(b"new", epoch=5))
+    await store.store(file_of(tmp_path, b"new"), make_manifest(b"new", epoch=5))
     names = sorted(name.rpartition(".")[2] for name in await chunk_names(bus, key))
     assert len(names) == 2
     assert names[1] == "6-cc"
@@ -173,12 +160,12 @@ async def test_what_was_given_up_half_way_goes_with_the_next_snapshot(
 
     with monkeypatch.context() as patched:
         patched.setattr("gateway.snapshots._pieces", pieces)
-        upload = asyncio.create_task(store.store(file_of(tmp_path, b"large"), manifest(b"large")))
+        upload = asyncio.create_task(store.store(file_of(tmp_path, b"large"), make_manifest(b"large")))
         await asyncio.wait_for(stuck.wait(), timeout=10)
         upload.cancel()
         await asyncio.wait({upload})
     assert len(await chunk_names(bus, key)) == 1
-    assert await store.store(file_of(tmp_path, b"new"), manifest(b"new"))
+    assert await store.store(file_of(tmp_path, b"new"), make_manifest(b"new"))
     assert len(await chunk_names(bus, key)) == 1
 
 
@@ -186,15 +173,15 @@ async def test_damage_in_the_store_is_found(
     store: JetStreamSnapshotStore, bus: Bus, key: SessionKey, tmp_path: Path
 ) -> None:
     content = os.urandom(2 * CHUNK_BYTES)
-    await store.store(file_of(tmp_path, content), manifest(content))
+    await store.store(file_of(tmp_path, content), make_manifest(content))
     (held,) = await store.stored()
     found = await ObjectStore(bus, SNAPSHOTS).find(f"{key.tenant_id}.{key.session_id}.0")
     assert found is not None
     await bus.api(f"STREAM.PURGE.OBJ_{SNAPSHOTS}", {"filter": f"$O.{SNAPSHOTS}.C.{found.nuid}", "keep": 1})
     with pytest.raises(SnapshotDamaged, match=f"holds {CHUNK_BYTES} bytes of the snapshot's {2 * CHUNK_BYTES}"):
         await store.fetch(held, tmp_path / "cut")
-    await store.store(file_of(tmp_path, b"a"), manifest(b"a"))
-    await store.store(file_of(tmp_path, b"b"), manifest(b"b"))
+    await store.store(file_of(tmp_path, b"a"), make_manifest(b"a"))
+    await store.store(file_of(tmp_path, b"b"), make_manifest(b"b"))
     with pytest.raises(SnapshotDamaged, match="was replaced"):
         await store.fetch(held, tmp_path / "replaced")
 
@@ -203,7 +190,7 @@ async def test_a_slot_that_says_nothing_is_no_snapshot_and_the_first_to_be_used_
     store: JetStreamSnapshotStore, bus: Bus, key: SessionKey, tmp_path: Path
 ) -> None:
     for content in (b"a", b"b"):
-        await store.store(file_of(tmp_path, content), manifest(content))
+        await store.store(file_of(tmp_path, content), make_manifest(content))
     objects, name = ObjectStore(bus, SNAPSHOTS), f"{key.tenant_id}.{key.session_id}.1"
     found = await objects.find(name)
     assert found is not None
@@ -213,9 +200,9 @@ async def test_a_slot_that_says_nothing_is_no_snapshot_and_the_first_to_be_used_
             yield piece
 
     assert await objects.put(name, f"{key.tenant_id}.{key.session_id}.1-x", nothing(), {}, revision=found.revision)
-    assert [one.manifest for one in await store.stored()] == [manifest(b"a")]
-    await store.store(file_of(tmp_path, b"c"), manifest(b"c"))
-    assert [one.manifest for one in await store.stored()] == [manifest(b"c"), manifest(b"a")]
+    assert [one.manifest for one in await store.stored()] == [make_manifest(b"a")]
+    await store.store(file_of(tmp_path, b"c"), make_manifest(b"c"))
+    assert [one.manifest for one in await store.stored()] == [make_manifest(b"c"), make_manifest(b"a")]
 
 
 async def test_snapshots_of_an_ended_login_lie_aside_for_seven_days(
@@ -223,7 +210,7 @@ async def test_snapshots_of_an_ended_login_lie_aside_for_seven_days(
 ) -> None:
     await store.retire()
     for content in (b"older", b"newest"):
-        await store.store(file_of(tmp_path, content), manifest(content))
+        await store.store(file_of(tmp_path, content), make_manifest(content))
     await store.retire()
     assert await store.stored() == []
     assert await messages(bus, key) == 0
@@ -232,7 +219,7 @@ async def test_snapshots_of_an_ended_login_lie_aside_for_seven_days(
     assert not isinstance(info, Refused)
     assert info["config"]["max_age"] == 7 * 86_400 * 10**9
     # The next login begins anew, and its snapshots too.
-    assert await store.store(file_of(tmp_path, b"next"), manifest(b"next"))
+    assert await store.store(file_of(tmp_path, b"next"), make_manifest(b"next"))
 
 
 async def test_a_retirement_that_failed_half_way_is_done_again_and_spoils_nothing(
@@ -241,7 +228,7 @@ async def test_a_retirement_that_failed_half_way_is_done_again_and_spoils_nothin
     async def away(_: object) -> None:
         raise Unavailable("NATS is away")
 
-    await store.store(file_of(tmp_path, b"login"), manifest(b"login"))
+    await store.store(file_of(tmp_path, b"login"), make_manifest(b"login"))
     with monkeypatch.context() as patched:
         patched.setattr(store._objects, "delete", away)
         with pytest.raises(Unavailable):
@@ -260,7 +247,7 @@ async def test_a_quarantine_without_room_keeps_no_ended_login_alive(
         await ensure(bus, declared(store=StoreConfig(retired_snapshots_max_bytes=2**20)))
         store = JetStreamSnapshotStore(bus, key)
         for content in (os.urandom(9 * CHUNK_BYTES), os.urandom(9 * CHUNK_BYTES)):
-            await store.store(file_of(tmp_path, content), manifest(content))
+            await store.store(file_of(tmp_path, content), make_manifest(content))
         await store.retire()
         assert await store.stored() == []
         assert await messages(bus, key) == 0
@@ -280,11 +267,11 @@ async def test_a_snapshot_whose_last_write_was_stored_without_an_answer_is_whole
     with monkeypatch.context() as patched:
         patched.setattr(bus, "store", unanswered)
         with pytest.raises(Unavailable):
-            await store.store(file_of(tmp_path, b"whole"), manifest(b"whole"))
+            await store.store(file_of(tmp_path, b"whole"), make_manifest(b"whole"))
     (held,) = await store.stored()
     await store.fetch(held, tmp_path / "fetched")
     for content in (b"next", b"last"):
-        assert await store.store(file_of(tmp_path, content), manifest(content))
+        assert await store.store(file_of(tmp_path, content), make_manifest(content))
     assert len(await chunk_names(bus, key)) == 2
 
 
@@ -297,7 +284,7 @@ async def test_what_was_never_named_goes_with_the_login(
     with monkeypatch.context() as patched:
         patched.setattr(bus, "store", lost)
         with pytest.raises(Unavailable):
-            await store.store(file_of(tmp_path, b"lost"), manifest(b"lost"))
+            await store.store(file_of(tmp_path, b"lost"), make_manifest(b"lost"))
     assert len(await chunk_names(bus, key)) == 1
     await store.retire()
     assert await chunk_names(bus, key) == []
@@ -317,13 +304,13 @@ async def test_a_store_without_room_or_without_a_server_is_unavailable(
             "storage": "file", "retention": "limits", "num_replicas": 1,
         }  # fmt: skip
         assert not isinstance(await bus.api(f"STREAM.UPDATE.OBJ_{SNAPSHOTS}", config), Refused)
-        assert await store.store(file_of(tmp_path, b"small"), manifest(b"small"))
+        assert await store.store(file_of(tmp_path, b"small"), make_manifest(b"small"))
         large = file_of(tmp_path, os.urandom(9 * CHUNK_BYTES))
         with pytest.raises(Unavailable, match="maximum bytes exceeded"):
-            await store.store(large, manifest(large.read_bytes()))
-        assert [one.manifest for one in await store.stored()] == [manifest(b"small")]
+            await store.store(large, make_manifest(large.read_bytes()))
+        assert [one.manifest for one in await store.stored()] == [make_manifest(b"small")]
         assert len(await chunk_names(bus, key)) == 1
         own_nats_server.kill()
         with pytest.raises(Unavailable):
-            await store.store(large, manifest(large.read_bytes()))
+            await store.store(large, make_manifest(large.read_bytes()))
         own_nats_server.start()
