@@ -8,7 +8,7 @@ away is a command handed out again, with growing delays and an end. Direct mode 
 here: its outcome is an event like any other.
 
 Subjects and bodies are the tenants' own. A subject that names no session can be answered by nobody and is dropped.
-Imports sends, events and subjects.
+Imports sends, events, refusals and subjects.
 """
 
 import logging
@@ -23,11 +23,11 @@ from actors.messages.ids import SessionKey, job_id_of_inbox, job_id_of_key
 from actors.messages.jobs import JobError
 from actors.ports import Clock
 from gateway.connection import Bus
-from gateway.events import publish_event, stored_events
+from gateway.events import publish_event
 from gateway.intake import InboxOrigin
 from gateway.pulling import Again, Delivery
+from gateway.refusals import ToldRefusals
 from gateway.storing import Stored
-from gateway.streams import event_subject
 from gateway.subjects import inbox_command, inbox_session
 
 MAX_TRIES: Final = 10
@@ -53,6 +53,7 @@ class CommandInbox:
         self._bus: Final = bus
         self._sends: Final = sends
         self._clock: Final = clock
+        self._refusals: Final = ToldRefusals(bus)
 
     async def handle(self, delivery: Delivery) -> Again | None:
         """Carry one command out, or say why not; ``Again`` where a part of the system is away."""
@@ -61,7 +62,7 @@ class CommandInbox:
             _log.warning("inbox: %d names no session and is dropped: %r", delivery.seq, delivery.subject[:200])
             return None
         try:
-            if delivery.tries > 1 and await self._was_rejected(key, delivery):
+            if await self._refusals.has(key, delivery.seq, delivery.stored_at):
                 return None
             event = await self._carry_out(key, delivery)
             await publish_event(self._bus, event)
@@ -115,14 +116,6 @@ class CommandInbox:
                 error=JobError(code=error.code, message=error.message, details=error.details),
             ),
         )
-
-    async def _was_rejected(self, key: SessionKey, delivery: Delivery) -> bool:
-        """Tell whether an earlier delivery was refused: what was told stands, whatever has changed since."""
-        told = stored_events(self._bus, event_subject(key, "job.rejected"), since=delivery.stored_at, follow=False)
-        async for stored in told:
-            if isinstance(stored.event, JobEvent) and stored.event.data.inbox_seq == delivery.seq:
-                return True
-        return False
 
 
 def _said(body: bytes) -> dict[str, Any]:

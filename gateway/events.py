@@ -205,6 +205,8 @@ class StoredEvent:
 
     stream_seq: int
     event: Event
+    stored_at: datetime
+    """By the server's clock."""
 
 
 async def stored_events(
@@ -236,7 +238,7 @@ async def stored_events(
                 start = {"seq": message.seq + 1}
                 event = _parse(message.body)
                 if event is not None:
-                    yield StoredEvent(message.seq, event)
+                    yield StoredEvent(message.seq, event, message.stored_at)
             if page.messages and page.pending:
                 continue
             if not follow:

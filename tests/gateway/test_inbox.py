@@ -236,7 +236,8 @@ async def test_the_end_of_a_gateway_half_way_makes_no_second_job_and_loses_none(
 async def test_a_command_handed_out_again_meets_what_its_first_delivery_left(
     tmp_path: Path, key: SessionKey, monkeypatch: pytest.MonkeyPatch, *, forgotten: bool
 ) -> None:
-    """The acknowledgement of each first delivery is lost, and by the second the session takes no jobs any more."""
+    """The acknowledgement of each first delivery is lost, and by the second the sessions have changed their minds."""
+    closed = SessionKey(key.tenant_id, "closed")
     acknowledge, handle = PullReader._acknowledge, CommandInbox.handle
 
     async def lose(self: Any, delivery: Any, verdict: bytes) -> None:
@@ -252,16 +253,21 @@ async def test_a_command_handed_out_again_meets_what_its_first_delivery_left(
         async with await connect(server.url, "test") as bus:
             await ensure(bus, declared(QUICK))
             await put_session(bus, key, "ready")
+            await put_session(bus, closed, "failed")
             async with gateway(server.url, queue=QUICK):
                 await put(bus, key, to=PHONE, message="taken")
                 await put(bus, key, to="12", message="refused")
+                await put(bus, closed, to=PHONE, message="refused")
                 await tells(bus, key, 2)
+                await tells(bus, closed, 1)
                 await put_session(bus, key, "logged_out")
+                await put_session(bus, closed, "ready")
                 await eventually(lambda: drained(bus), within_s=15)
-            events = await told(bus, key)
-            stored = await jobs(bus, key)
-    assert sorted(event.event for event in events) == ["job.accepted", "job.rejected"]
-    assert len(stored) == 1
+            events = {each: await told(bus, each) for each in (key, closed)}
+            stored = {each: await jobs(bus, each) for each in (key, closed)}
+    assert sorted(event.event for event in events[key]) == ["job.accepted", "job.rejected"]
+    assert [event.event for event in events[closed]] == ["job.rejected"]
+    assert (len(stored[key]), len(stored[closed])) == (1, 0)
 
 
 async def test_a_command_that_always_fails_is_refused_at_last_and_holds_up_nobody(
