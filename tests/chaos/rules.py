@@ -94,6 +94,13 @@ def overfull_windows(history: History) -> Iterator[str]:
             yield f"{key}: {most} messages within {history.window_s:g} s, {limit}"
 
 
+def untried_windows(history: History) -> Iterator[str]:
+    """A run with work enough for every window whose windows never filled: it shows nothing of their limit."""
+    fullest = max(history.fullest_windows().values(), default=0)
+    if len(history.arrived) > history.max_messages * len(history.linked_at) and fullest < history.max_messages:
+        yield f"no window was ever full: {fullest} of {history.max_messages} messages at most"
+
+
 def new_qrs(history: History) -> Iterator[str]:
     """Sessions that showed a QR or a link code after they had been linked."""
     for key in sorted({told.key for told in history.told if told.event in _QR_EVENTS and history.is_linked(told)}):
@@ -124,7 +131,7 @@ def too_long(history: History) -> Iterator[str]:
 
 RULES: Final[tuple[Rule, ...]] = (
     lost, duplicates, strangers, false_outcomes, bad_reasons, bad_answers, too_many_unconfirmed, unexplained_repeats,
-    silent_outcomes, overfull_windows, new_qrs, two_owners, misnumbered_events, too_long_not_ready, not_well_at_end,
-    missing_faults, too_long,
+    silent_outcomes, overfull_windows, untried_windows, new_qrs, two_owners, misnumbered_events, too_long_not_ready,
+    not_well_at_end, missing_faults, too_long,
 )  # fmt: skip
 """All of them."""

@@ -218,6 +218,10 @@ VIOLATIONS = {
         "the events said message.failed, message.sent",
     ),
     "a window with one message too many": (replace(GOOD, arrived=OVERFULL), "21 messages within 5 s"),
+    "windows that were never full": (
+        replace(GOOD, max_messages=2, arrived=tuple(arrived(one, START + 5 * one.job.number) for one in JOBS)),
+        "no window was ever full: 1 of 2 messages",
+    ),
     "a new QR": (replace(GOOD, told=(*GOOD.told, Told(KEY, "session.qr", START + 3))), "needed a new QR"),
     "a stored job that nobody carried out": (
         replace(without(GOOD, STORED), asked=(STORED, *JOBS[1:]), arrived=GOOD.arrived[1:]),
