@@ -29,6 +29,11 @@ REQUEST_TIMEOUT_S: Final = 5.0
 SIZE_RESERVE_BYTES: Final = 4 * 1024
 """Kept free below the server's ``max_payload``, for headers that a server on the way may add."""
 CONNECT_TIMEOUT_S: Final = 10.0
+TENANT_INBOX: Final = "_INBOX"
+"""What every NATS client may answer to, unless the server is told otherwise."""
+FLEET_INBOX: Final = "wafleet.inbox"
+"""Where JetStream answers the fleet's own connections. The service never answers there: a reply subject is the asker's
+choice, and the numbers behind it are no secret (tenants see them in the events that they follow)."""
 _RECONNECT_WAIT_S: Final = 0.25
 _FLUSH_TIMEOUT_S: Final = 2.0
 _CLOSE_TIMEOUT_S: Final = 1
@@ -44,9 +49,10 @@ Listener = Callable[[Msg], Awaitable[None]]
 class Bus:
     """A connection to NATS that comes back by itself. Made by ``connect``, ended by ``close``."""
 
-    def __init__(self, url: str, name: str) -> None:
+    def __init__(self, url: str, name: str, inbox_prefix: str = TENANT_INBOX) -> None:
         self.url: Final = url
         self.name: Final = name
+        self._inbox_prefix: Final = inbox_prefix
         self._inbox: Final = Inbox()
         self._client: Final = InboxClient(self._inbox)
         self._connected: Final = asyncio.Event()
@@ -75,6 +81,7 @@ class Bus:
                 await self._client.connect(
                     self.url.split(","),
                     name=self.name,
+                    inbox_prefix=self._inbox_prefix,
                     max_reconnect_attempts=-1,
                     reconnect_time_wait=_RECONNECT_WAIT_S,  # type: ignore[arg-type] # any number of seconds works
                     connect_timeout=2,
@@ -281,18 +288,21 @@ class Bus:
         return {task for task in (*own, *listening) if task is not None and task is not asyncio.current_task()}
 
 
-async def connect(url: str, name: str, *, timeout_s: float = CONNECT_TIMEOUT_S) -> Bus:
+async def connect(
+    url: str, name: str, *, timeout_s: float = CONNECT_TIMEOUT_S, inbox_prefix: str = TENANT_INBOX
+) -> Bus:
     """Connect to NATS.
 
     Args:
         url: ``nats://host:port``, or several of them with commas between.
         name: What NATS shows for this connection.
         timeout_s: How long to try.
+        inbox_prefix: Of the subjects on which it takes answers; ``FLEET_INBOX`` for what belongs to the fleet.
 
     Raises:
         Unavailable: Nobody answers there.
     """
-    bus = Bus(url, name)
+    bus = Bus(url, name, inbox_prefix)
     await bus.open(timeout_s)
     return bus
 

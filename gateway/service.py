@@ -3,8 +3,9 @@
 Theory of operation (DESIGN 7 "Gateway service"). Two endpoints take everything; each request is a task of its own, made
 by the connection (nats-py would call an endpoint's handler one message at a time). Over a bound of requests or bytes
 the answer is ``unavailable`` at once. A reply subject is the asker's own choice, and the gateway may publish where a
-tenant may not: so no answer goes to a subject of wafleet or of the server. Here stands the ``except Exception``
-of requests: an unexpected error is logged with the request's ids and answered with the number of the incident.
+tenant may not: so no answer goes to a subject of wafleet (``FLEET_INBOX`` is one) or of the server. Here stands the
+``except Exception`` of requests: an unexpected error is logged with the request's ids and answered with the number of
+the incident.
 
 Imports the connection, dispatch and rendering.
 """

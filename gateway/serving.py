@@ -15,7 +15,7 @@ import signal
 from contextlib import AsyncExitStack
 from typing import Final
 
-from gateway.connection import connect, redacted
+from gateway.connection import FLEET_INBOX, connect, redacted
 from gateway.late_control import LateControlPlane
 from gateway.replica import GatewayReplica
 from gateway.settings import USUAL_NATS_URL, Settings
@@ -57,7 +57,7 @@ async def serve(settings: Settings, *, drain_fleet: bool) -> None:
 async def _start(settings: Settings, leaving: AsyncExitStack, stopping: asyncio.Event, *, drain_fleet: bool) -> None:
     """Start everything; what must be undone is put on the stack as it comes up."""
     nats_url, ray_address = settings.nats_url or USUAL_NATS_URL, settings.ray_address or "auto"
-    bus = await connect(nats_url, "gateway")
+    bus = await connect(nats_url, "gateway", inbox_prefix=FLEET_INBOX)
     leaving.push_async_callback(bus.close)
     await ensure(bus, declared(settings.queue_config(), settings.lease_config(), settings.store_config()))
     control = LateControlPlane()

@@ -35,7 +35,7 @@ class JetStreamPorts:
         from actors.browser.copies import ProfileCopies
         from actors.clock import SystemClock
         from actors.node import sessions_path
-        from gateway.connection import connect
+        from gateway.connection import FLEET_INBOX, connect
         from gateway.events import JetStreamEventSink
         from gateway.jobs import JetStreamJobLog
         from gateway.leases import JetStreamLeaseStore
@@ -46,7 +46,7 @@ class JetStreamPorts:
 
         key = SessionKey(spec.desired.tenant_id, spec.desired.session_id)
         config = spec.config.model_copy(update={"sessions_path": sessions_path(spec.config.sessions_path)})
-        bus = await connect(self.nats_url, actor_name(key))
+        bus = await connect(self.nats_url, actor_name(key), inbox_prefix=FLEET_INBOX)
         browser = ChromiumBrowser(key, config)
 
         async def close() -> None:
@@ -76,12 +76,12 @@ class JetStreamPorts:
 
         import_nats(self.nats_url)
         from actors.clock import SystemClock
-        from gateway.connection import connect
+        from gateway.connection import FLEET_INBOX, connect
         from gateway.events import JetStreamEventPublisher
         from gateway.leases import SUPERVISOR_LEASE, JetStreamLeaseStore
         from gateway.registry import JetStreamRegistry
 
-        bus = await connect(self.nats_url, "supervisor")
+        bus = await connect(self.nats_url, "supervisor", inbox_prefix=FLEET_INBOX)
         registry = JetStreamRegistry(bus)
         try:
             await registry.start()

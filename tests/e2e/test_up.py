@@ -15,13 +15,14 @@ import aiohttp
 import psutil
 import pytest
 import pytest_asyncio
+from nats.aio.msg import Msg
 
 from actors.messages.commands import RateLimit
 from actors.messages.events import JobEvent
 from actors.messages.ids import SessionKey
 from gateway.client import Client
 from gateway.client_events import EventStream
-from gateway.connection import Bus, connect
+from gateway.connection import FLEET_INBOX, Bus, connect
 from gateway.leases import JetStreamLeaseStore
 from gateway.records import RecordStore
 from gateway.settings import load_settings
@@ -125,7 +126,7 @@ async def test_the_line_says_where_everything_is(up: Up) -> None:
 
 
 async def test_a_session_is_linked_and_a_message_sent_by_the_command_line(up: Up) -> None:
-    started = await wafleet_json("session start", "s1", "--max-messages", "3", "--window-ms", "60000")
+    started = await wafleet_json("session start", "s1", "--max-messages", "4", "--window-ms", "60000")
     assert started["status"] in {"initializing", "disconnected"}
     async with SimulatedPhone(up.line["whatsapp_web_url"]) as phone:
         code = (await wafleet_json("session qr", "s1", "--timeout", "60"))["qr"]
@@ -151,13 +152,27 @@ async def test_a_session_is_linked_and_a_message_sent_by_the_command_line(up: Up
 async def test_looking_at_it_changes_nothing(up: Up) -> None:
     assert (await wafleet_json("queue", "s1"))["waiting"] == {"high": 0, "normal": 0, "bulk": 0}
     rate = await wafleet_json("rate", "s1")
-    assert (rate["remaining"], rate["max_messages"]) == (1, 3)
+    assert (rate["remaining"], rate["max_messages"]) == (2, 4)
     [listed] = (await wafleet_json("session list"))["sessions"]
     assert (listed["session_id"], listed["state"]) == ("s1", "ready")
     events = await wafleet("events", "--since", "300", "--name", "message.sent", "--count", "2", "--timeout", "20")
     assert events.stdout.count("message.sent") == 2
     log = up.folder / ".wafleet" / "logs" / "sessions.log"
     await eventually(lambda: "[Session:default:s1] syncing -> ready" in log.read_text(), within_s=10)
+
+
+async def test_nobody_can_answer_in_the_place_of_jetstream(up: Up) -> None:
+    """Tenants see to which subject an event's acknowledgement goes; the gateway must not be made to publish there."""
+    seen: dict[str, str] = {}
+
+    async def take(msg: Msg) -> None:
+        seen[msg.subject.partition(".s1.")[2]] = msg.reply
+
+    async with await connect(up.line["nats_url"], "test") as bus:
+        await bus.subscribe("wa.default.evt.>", take)
+        await wafleet_json("send text", "s1", RECIPIENT, "by whom?", "--direct")
+        await eventually(lambda: {"job.accepted", "message.sent"} <= seen.keys(), within_s=10)
+    assert {reply.rpartition(".")[0].startswith(FLEET_INBOX) for reply in seen.values()} == {True}, seen
 
 
 async def test_refusals_of_the_service_end_with_4(up: Up) -> None:

@@ -9,7 +9,7 @@ from nats.aio.msg import Msg
 
 from actors.messages.ids import SessionKey
 from gateway.client import Client
-from gateway.connection import Bus, connect
+from gateway.connection import FLEET_INBOX, Bus, connect
 from gateway.replica import GatewayReplica, ReplicaLimits
 from tests.gateway.standins import StandInControl, StandInOwner, put_session
 from tests.support.nats import NatsServer
@@ -32,7 +32,7 @@ async def control(bus: Bus) -> StandInControl:
 @pytest.fixture
 async def gateway_bus(nats_server: NatsServer, bus: Bus) -> AsyncIterator[Bus]:
     """The gateway's own connection; the streams exist, as ``bus`` made them."""
-    connection = await connect(nats_server.url, "gateway")
+    connection = await connect(nats_server.url, "gateway", inbox_prefix=FLEET_INBOX)
     yield connection
     await connection.close()
 

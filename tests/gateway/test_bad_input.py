@@ -286,3 +286,14 @@ async def test_no_answer_goes_where_a_tenant_may_not_publish(
     assert (await ask("session.status"))["state"] == "ready"
     assert await unchanged.snapshot() == before
     assert (await ask("session.queue"))["waiting"] == {"high": 0, "normal": 1, "bulk": 0}
+
+
+async def test_no_answer_goes_to_what_the_gateway_itself_asked(
+    gateway_bus: Bus, bus: Bus, ready: SessionKey, ask: Asking
+) -> None:
+    """Its questions have numbers that count up: whoever sees one could else answer the next, another tenant's."""
+    question, reply = gateway_bus._inbox.ask("of JetStream", 30)
+    await bus.publish(to(ready, "session.status"), b"{}", reply=reply)
+    assert (await ask("session.status"))["state"] == "ready"
+    assert not question._future.done()
+    question.end()
