@@ -26,7 +26,7 @@ from gateway.connection import Bus
 from gateway.events import publish_event
 from gateway.intake import InboxOrigin
 from gateway.pulling import Again, Delivery
-from gateway.refusals import ToldRefusals
+from gateway.refusals import ToldRefusals, refusal_id
 from gateway.storing import Stored
 from gateway.subjects import inbox_command, inbox_session
 
@@ -103,7 +103,7 @@ class CommandInbox:
         own_key = said.get("idempotency_key")
         job_id = job_id_of_key(key, own_key) if own_key else job_id_of_inbox(key, delivery.seq, delivery.stored_at)
         return JobEvent(
-            id=f"{job_id}.rejected.{delivery.seq}",
+            id=refusal_id(key, delivery.seq, delivery.stored_at),
             event="job.rejected",
             tenant_id=key.tenant_id,
             session_id=key.session_id,

@@ -58,6 +58,8 @@ class Bus:
         self._connected: Final = asyncio.Event()
         self._hooks: Final[list[Callable[[], None]]] = []
         self._closing = False
+        self.reconnects = 0
+        """How often it came back; what a server said before may be forgotten by now."""
 
     @property
     def client(self) -> InboxClient:
@@ -272,6 +274,7 @@ class Bus:
 
     async def _on_reconnected(self) -> None:
         _log.info("%s: connected to NATS again", self.name)
+        self.reconnects += 1
         self._connected.set()
         for hook in tuple(self._hooks):
             hook()

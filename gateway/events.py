@@ -205,8 +205,6 @@ class StoredEvent:
 
     stream_seq: int
     event: Event
-    stored_at: datetime
-    """By the server's clock."""
 
 
 async def stored_events(
@@ -238,7 +236,7 @@ async def stored_events(
                 start = {"seq": message.seq + 1}
                 event = _parse(message.body)
                 if event is not None:
-                    yield StoredEvent(message.seq, event, message.stored_at)
+                    yield StoredEvent(message.seq, event)
             if page.messages and page.pending:
                 continue
             if not follow:
