@@ -85,3 +85,24 @@ def test_an_outage_that_came_too_late_is_not_the_faults() -> None:
 
 def test_a_fault_that_took_no_session_down_has_no_outage() -> None:
     assert judge(befallen(GOOD, Kind.SUPERVISOR, None)).outages == {}
+
+
+def test_the_report_says_all_that_was_counted_and_the_seed() -> None:
+    failed = befallen(arriving(arrived(FIRST, START + 9)), Kind.BROWSER, OTHER, at=START + 4)
+    shown = dict(line.strip().rsplit("  ", 1) for line in render(7, judge(failed)).splitlines()[1:12])
+    assert {name.strip(): value.strip() for name, value in shown.items()} == {
+        "asked": "5",
+        "refused before acceptance": "0",
+        "accepted": "5",
+        "sent": "5",
+        "failed with reason": "0",
+        "unconfirmed": "0",
+        "lost": "0",
+        "duplicates that differ in id": "0",
+        "repeats under the same id": "1",
+        "fullest window": "5 of 20",
+        "sessions that needed a new QR": "0",
+    }
+    assert render(7, judge(failed)).startswith("chaos, seed 7: FAILED after 400 s")
+    assert "which no fault explains" in render(7, judge(failed))
+    assert render(7, judge(GOOD)).startswith("chaos, seed 7: passed after 400 s")
