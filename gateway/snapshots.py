@@ -56,6 +56,8 @@ class JetStreamSnapshotStore:
 
     async def store(self, content: Path, manifest: SnapshotManifest, *, bad: Collection[int] = ()) -> bool:
         """Store a snapshot in the place of the older one; False if an owner of a higher epoch has written."""
+        # First: in a store full of what was cut short, or where each try runs into its deadline, no later sweep comes.
+        await self._sweep(manifest.epoch, None)
         metadata = {_MANIFEST: manifest.model_dump_json()}
         for _ in range(_TRIES):
             slots = await self._slots()
@@ -120,7 +122,11 @@ class JetStreamSnapshotStore:
         return {slot: one for slot, one in enumerate(found) if one is not None}
 
     async def _sweep(self, epoch: int, replaced: StoredObject | None) -> None:
-        """Delete chunks of the replaced snapshot and of uploads that were cut short: our own, and of owners of old."""
+        """Delete chunks of the replaced snapshot and of uploads that were cut short: our own, and of owners of old.
+
+        One of these may still get its name by a write that is on its way, if nothing was stored in that slot meanwhile.
+        Whoever fetches it finds it damaged and takes the other slot's, which that write cannot touch.
+        """
         # Listed before the slots are read: what is named after that was not there yet.
         there = set(await self._objects.chunk_names(self._prefix))
         named = {found.nuid for found in (await self._slots()).values()}

@@ -21,6 +21,7 @@ from gateway.snapshots import JetStreamSnapshotStore
 from gateway.streams import RETIRED_SNAPSHOTS, SNAPSHOTS, declared, ensure
 from tests.gateway.building import make_manifest
 from tests.support.nats import NatsServer
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.nats
 
@@ -147,7 +148,7 @@ async def test_what_a_crash_left_of_an_upload_goes_with_the_next_owners_snapshot
     assert names[1] == "6-cc"
 
 
-async def test_what_was_given_up_half_way_goes_with_the_next_snapshot(
+async def test_what_was_given_up_half_way_goes_with_the_next_try(
     store: JetStreamSnapshotStore, bus: Bus, key: SessionKey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stuck = asyncio.Event()
@@ -158,15 +159,38 @@ async def test_what_was_given_up_half_way_goes_with_the_next_snapshot(
         stuck.set()
         await asyncio.Event().wait()
 
+    async def all_there() -> bool:
+        return await messages(bus, key) == 20
+
+    given_up: list[str] = []
     with monkeypatch.context() as patched:
         patched.setattr("gateway.snapshots._pieces", pieces)
-        upload = asyncio.create_task(store.store(file_of(tmp_path, b"large"), make_manifest(b"large")))
-        await asyncio.wait_for(stuck.wait(), timeout=10)
-        upload.cancel()
-        await asyncio.wait({upload})
-    assert len(await chunk_names(bus, key)) == 1
+        for _ in range(3):
+            upload = asyncio.create_task(store.store(file_of(tmp_path, b"large"), make_manifest(b"large")))
+            await asyncio.wait_for(stuck.wait(), timeout=10)
+            await eventually(all_there, within_s=10)
+            upload.cancel()
+            await asyncio.wait({upload})
+            stuck.clear()
+            given_up += await chunk_names(bus, key)
+    assert len(given_up) == len(set(given_up)) == 3, "only the last try's lies there at any time"
     assert await store.store(file_of(tmp_path, b"new"), make_manifest(b"new"))
     assert len(await chunk_names(bus, key)) == 1
+
+
+async def test_a_store_that_uploads_of_the_dead_have_filled_takes_the_next_owners_snapshot(
+    own_nats_server: NatsServer, key: SessionKey, tmp_path: Path
+) -> None:
+    async with await connect(own_nats_server.url, "test") as bus:
+        await ensure(bus, declared(store=StoreConfig(snapshots_max_bytes=2**20)))
+        orphan = f"$O.{SNAPSHOTS}.C.{key.tenant_id}.{key.session_id}.3-aa"
+        for _ in range(7):
+            assert not isinstance(await bus.store(orphan, os.urandom(CHUNK_BYTES)), Refused)
+        assert isinstance(await bus.store(orphan, os.urandom(CHUNK_BYTES)), Refused)
+        content = os.urandom(2 * CHUNK_BYTES)
+        store = JetStreamSnapshotStore(bus, key)
+        assert await store.store(file_of(tmp_path, content), make_manifest(content, epoch=5))
+        assert len(await chunk_names(bus, key)) == 1
 
 
 async def test_damage_in_the_store_is_found(
