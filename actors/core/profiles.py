@@ -96,6 +96,11 @@ def head_after(head: ProfileHead, fact: Fact, generation: str) -> ProfileHead:
     return head
 
 
+def may_replace(head: ProfileHead, stored: ProfileHead) -> bool:
+    """Tell whether a head may be written over a stored one: not over that of an owner who came later."""
+    return stored.epoch <= head.epoch
+
+
 def is_storage_loss(fact: Fact) -> bool:
     """Tell whether a page says that its login is gone without anybody having ended it."""
     return isinstance(fact, Unlinked) and fact.reason in STORAGE_LOSSES

@@ -138,5 +138,9 @@ class ProfileHeads(Protocol):
         ...
 
     async def write(self, head: ProfileHead) -> None:
-        """Store the head; done before each launch."""
+        """Store the head; done before each launch.
+
+        Raises:
+            Unavailable: The store did not answer, or an owner of a higher epoch has written.
+        """
         ...

@@ -190,6 +190,26 @@ async def test_the_head_follows_link_unlink_and_ban(staged: Staged) -> None:
         stage = await staged(ports)
 
 
+async def test_an_owner_whom_another_has_followed_opens_no_browser_and_ends_with_its_lease(staged: Staged) -> None:
+    ports = FakePorts()
+    ports.heads.head = theirs = ProfileHead(epoch=9, node="other", generation="theirs")
+    stage = await staged(ports)
+    assert (stage.state, stage.actor.status().reason, ports.browser.attempts) == ("reconnecting", "unavailable", 0)
+    ports.lease.take_over()
+    await stage.clock.advance(6)
+    assert await stage.ended() == Ended("stopped", "lease_lost")
+    assert ports.heads.head == theirs
+
+
+async def test_a_logout_of_an_owner_whom_another_has_followed_leaves_that_ones_snapshots(staged: Staged) -> None:
+    stage = await staged()
+    await stage.clock.advance(3)
+    stage.ports.heads.head = theirs = ProfileHead(epoch=9, node="other", generation="theirs", linked=True)
+    await stage.ask(SessionLogout())
+    await stage.ended()
+    assert (stage.ports.heads.head, len(stage.ports.snapshots.held)) == (theirs, 1)
+
+
 async def test_a_lost_storage_is_restored_once_and_before_that_the_head_names_what_was_lost(staged: Staged) -> None:
     stage = await staged()
     await stage.clock.advance(3)

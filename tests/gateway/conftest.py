@@ -15,8 +15,8 @@ from tests.support.nats import NatsServer
 
 _OF_BOTH = {"test_connection.py", "test_wire.py"}
 _OF_SESSIONS = {
-    "test_former_sends.py", "test_lease_keeping.py", "test_leases.py", "test_port_contracts.py", "test_snapshots.py",
-    "test_wiring.py",
+    "test_former_sends.py", "test_lease_keeping.py", "test_leases.py", "test_port_contracts.py",
+    "test_profile_heads.py", "test_snapshots.py", "test_wiring.py",
 }  # fmt: skip
 
 

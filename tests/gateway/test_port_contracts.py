@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from actors.config import QueueConfig
+from actors.errors import Unavailable
 from actors.messages.ids import SessionKey
 from actors.messages.jobs import Job, LaneName, new_record
 from actors.messages.records import LeaseRecord, ProfileHead
@@ -164,11 +165,14 @@ async def test_a_lease_has_one_holder_who_renews_at_its_revision_and_can_give_it
     assert [await ports.lease.raise_epoch() for _ in range(2)] == [1, 2]
 
 
-async def test_the_head_is_the_last_one_written(ports: Ports) -> None:
+async def test_the_head_is_the_last_one_written_by_the_newest_owner(ports: Ports) -> None:
     assert await ports.heads.read() is None
-    for epoch in (1, 2):
-        await ports.heads.write(ProfileHead(epoch=epoch, node="n", generation="g"))
-    assert await ports.heads.read() == ProfileHead(epoch=2, node="n", generation="g")
+    for epoch, generation in ((1, "a"), (2, "b"), (2, "c")):
+        await ports.heads.write(head := ProfileHead(epoch=epoch, node="n", generation=generation))
+        assert await ports.heads.read() == head
+    with pytest.raises(Unavailable):
+        await ports.heads.write(ProfileHead(epoch=1, node="n", generation="a", linked=True))
+    assert await ports.heads.read() == head
 
 
 async def test_the_status_is_the_last_one_put(ports: Ports, key: SessionKey) -> None:

@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
+from actors.core import profiles
 from actors.core.former_sends import Told, ends_of_attempts
 from actors.errors import Unavailable
 from actors.messages.events import Event, JobEvent
@@ -232,4 +233,6 @@ class MemoryHeads(Store):
 
     async def write(self, head: ProfileHead) -> None:
         self.reach("write")
+        if self.head and not profiles.may_replace(head, self.head):
+            raise Unavailable("write: an owner of a higher epoch has written")
         self.head = head

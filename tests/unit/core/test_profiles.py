@@ -5,7 +5,17 @@ import pytest
 from actors.core import profiles
 from actors.core.facts import AccountBlocked, AckChanged, Linked, QrShown, Synced, Unlinked
 from actors.core.logins import LoginWatch
-from actors.core.profiles import Choice, Held, Source, choose, head_after, newest_first, slot_for, wants_snapshots
+from actors.core.profiles import (
+    Choice,
+    Held,
+    Source,
+    choose,
+    head_after,
+    may_replace,
+    newest_first,
+    slot_for,
+    wants_snapshots,
+)
 from actors.core.signals import ProfileChosen
 from actors.messages.records import ProfileHead
 
@@ -79,6 +89,11 @@ def test_a_damaged_storage_is_told_from_a_lost_login_and_a_logout_from_both() ->
     assert watch.vanished(Unlinked("0"), 0) is None
     watch.chosen(ProfileChosen(expects_login=True, reason="profile_restored"))
     assert watch.vanished(Unlinked("0"), 0) is None
+
+
+def test_a_head_is_written_over_one_of_its_own_owner_or_an_earlier_one_only() -> None:
+    stored = [HEAD.model_copy(update={"epoch": epoch, "generation": "g2"}) for epoch in (2, 3, 4)]
+    assert [may_replace(HEAD, one) for one in stored] == [True, True, False]
 
 
 def test_the_newest_snapshot_is_the_one_of_the_highest_epoch() -> None:
