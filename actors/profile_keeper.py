@@ -21,6 +21,8 @@ from actors.messages.records import ProfileHead, SnapshotManifest
 from actors.ports import Browser, Clock, LocalProfile, ProfileHeads, Sealed, SnapshotStore, StoredSnapshot
 
 _RETIRE_TIMEOUT_S: Final = 30.0
+_DELETE_TIMEOUT_S: Final = 10.0
+"""After that, for what could not be put aside: a deletion moves no contents."""
 _FAILURES: Final = (SnapshotFailure, PageFailure, Unavailable, TimeoutError, OSError)
 """What may come of making or storing a snapshot; the session goes on without it."""
 
@@ -220,22 +222,29 @@ class ProfileKeeper:
             self._log.warning("No snapshot of the stopped profile: %s", exc)
 
     async def retire(self, epoch: int) -> None:
-        """Note that the login was ended on purpose: its copies are put aside with it."""
+        """Note that the login was ended on purpose: its copies are put aside with it, or else deleted."""
         await self.rest()
         self._was_ready = False
         try:
-            await within(self._clock, _RETIRE_TIMEOUT_S, self._retire(epoch))
+            await within(self._clock, _RETIRE_TIMEOUT_S, self._retire(epoch, put_aside=True))
         except (Unavailable, TimeoutError) as exc:
-            self._log.error("Snapshots not put aside: %s", exc)
+            # Nobody comes back to this session: what its owner ended must not stay for want of a fast link.
+            self._log.warning("Snapshots not put aside for 7 days but deleted at once: %s", exc)
+        else:
+            return
+        try:
+            await within(self._clock, _DELETE_TIMEOUT_S, self._retire(epoch, put_aside=False))
+        except (Unavailable, TimeoutError) as exc:
+            self._log.error("Snapshots of the ended login not deleted: %s", exc)
 
-    async def _retire(self, epoch: int) -> None:
+    async def _retire(self, epoch: int, *, put_aside: bool) -> None:
         head = await self._heads.read()
         if head:
             # First: with such a head nobody restores what may be left behind by the next step.
             ended = head.model_copy(update={"epoch": epoch, "node": self._node, "linked": False})
             await self._heads.write(ended)
             self._head = self._wanted = ended
-        await self._snapshots.retire()
+        await self._snapshots.retire(put_aside=put_aside)
 
     async def _store(self, *, running: bool) -> None:
         """Make a snapshot and store it."""

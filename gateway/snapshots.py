@@ -91,16 +91,18 @@ class JetStreamSnapshotStore:
                 f"the store holds {size} bytes of the snapshot's {snapshot.manifest.size_bytes}, or other ones"
             )
 
-    async def retire(self) -> None:
-        """Put the newest aside for 7 days and delete all: the login was ended."""
+    async def retire(self, *, put_aside: bool = True) -> None:
+        """Delete all, the newest only after it was put aside for 7 days, if that is wanted: the login was ended."""
         slots = await self._slots()
         newest_first = [slots[one.slot] for one in profiles.newest_first(_held(slots))]
         for found in newest_first[1:]:
             await self._objects.delete(found)
         for found in newest_first[:1]:
-            await self._put_aside(found)
+            if put_aside:
+                await self._put_aside(found)
             await self._objects.delete(found)
-        for nuid in self._begun - {found.nuid for found in newest_first}:
+        # Whoever began them: no other owner may come to sweep here.
+        for nuid in await self._objects.chunk_names(self._prefix):
             await self._objects.drop_chunks(nuid)
         self._begun.clear()
 

@@ -110,6 +110,6 @@ class SnapshotStore(Protocol):
         """Bring a snapshot into a new file. Raises ``SnapshotDamaged`` if it is not what its manifest says."""
         ...
 
-    async def retire(self) -> None:
-        """Put the newest aside for 7 days and delete the rest: the login was ended."""
+    async def retire(self, *, put_aside: bool = True) -> None:
+        """Delete all, the newest only after it was put aside for 7 days, if that is wanted: the login was ended."""
         ...

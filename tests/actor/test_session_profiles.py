@@ -395,12 +395,34 @@ async def test_a_logout_puts_the_snapshots_aside_and_nobody_restores_them(staged
     assert (stage.state, stage.ports.profile.restored) == ("pairing", 0)
 
 
-async def test_a_logout_while_the_store_is_away_still_ends(staged: Staged, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_logout_deletes_what_can_not_be_put_aside_in_time(
+    staged: Staged, caplog: pytest.LogCaptureFixture
+) -> None:
     stage = await staged()
     await stage.clock.advance(3)
-    stage.ports.snapshots.fail_next.append("retire")
+    assert len(stage.ports.snapshots.held) == 1
+
+    async def slow_link() -> None:
+        await asyncio.Event().wait()
+
+    stage.ports.snapshots.wait = slow_link
+    await stage.ask(SessionLogout())
+    await stage.clock.advance(30)
+    assert (await stage.ended()).state == "logged_out"
+    assert (stage.ports.snapshots.retired, stage.ports.snapshots.held) == ([], {})
+    assert "deleted at once: no answer within 30 s" in caplog.text
+
+
+@pytest.mark.parametrize(("failures", "left"), [(1, 0), (2, 1)])
+async def test_a_logout_while_the_store_is_away_tries_once_more_and_ends(
+    staged: Staged, caplog: pytest.LogCaptureFixture, failures: int, left: int
+) -> None:
+    stage = await staged()
+    await stage.clock.advance(3)
+    stage.ports.snapshots.fail_next.extend(["retire"] * failures)
     await stage.ask(SessionLogout())
     assert (await stage.ended()).state == "logged_out"
-    assert "Snapshots not put aside" in caplog.text
+    assert len(stage.ports.snapshots.held) == left
+    assert ("Snapshots of the ended login not deleted" in caplog.text) is bool(left)
     assert stage.ports.heads.head is not None
     assert not stage.ports.heads.head.linked

@@ -203,9 +203,10 @@ async def test_the_two_newest_snapshots_are_held_and_an_owner_of_old_writes_none
     assert newest.revision > older.revision
     assert await store(4, bad=(newest.revision,))
     assert await epochs() == [4, 2]
-    await ports.snapshots.retire()
-    assert await epochs() == []
-    assert await store(1)
+    for put_aside in (True, False):
+        await ports.snapshots.retire(put_aside=put_aside)
+        assert await epochs() == []
+        assert await store(1)
 
 
 async def test_what_is_wanted_is_created_once_and_replaced_at_its_revision_only(ports: Ports, key: SessionKey) -> None:

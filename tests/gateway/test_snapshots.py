@@ -246,6 +246,23 @@ async def test_snapshots_of_an_ended_login_lie_aside_for_seven_days(
     assert await store.store(file_of(tmp_path, b"next"), make_manifest(b"next"))
 
 
+async def test_snapshots_of_an_ended_login_are_deleted_at_once_where_that_is_wanted(
+    store: JetStreamSnapshotStore, bus: Bus, key: SessionKey, tmp_path: Path
+) -> None:
+    for content in (b"older", b"newest"):
+        await store.store(file_of(tmp_path, content), make_manifest(content))
+    await store.retire(put_aside=False)
+    assert (await messages(bus, key), await put_aside(bus, key)) == (0, [])
+
+
+async def test_what_owners_of_old_left_of_an_upload_goes_with_the_login(
+    store: JetStreamSnapshotStore, bus: Bus, key: SessionKey
+) -> None:
+    await bus.store(f"$O.{SNAPSHOTS}.C.{key.tenant_id}.{key.session_id}.3-aa", b"left behind")
+    await store.retire()
+    assert await messages(bus, key) == 0
+
+
 async def test_a_retirement_that_failed_half_way_is_done_again_and_spoils_nothing(
     store: JetStreamSnapshotStore, bus: Bus, key: SessionKey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

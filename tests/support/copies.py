@@ -87,7 +87,7 @@ class MemorySnapshots(Store):
         self.bad: list[Collection[int]] = []
         """What each write was told to be of no use."""
         self.wait: Callable[[], Awaitable[None]] | None = None
-        """Awaited by every upload and download."""
+        """Awaited by every upload and download, and by what is put aside."""
         self._revision = itertools.count(1)
 
     async def stored(self) -> Sequence[StoredSnapshot]:
@@ -110,9 +110,12 @@ class MemorySnapshots(Store):
         if self.wait:
             await self.wait()
 
-    async def retire(self) -> None:
+    async def retire(self, *, put_aside: bool = True) -> None:
         self.reach("retire")
-        self.retired += [one.manifest for one in await self.stored()][:1]
+        if put_aside:
+            if self.wait:
+                await self.wait()
+            self.retired += [one.manifest for one in await self.stored()][:1]
         self.held.clear()
 
     def _slots(self) -> list[profiles.Held]:
