@@ -89,7 +89,6 @@ class FleetKeeper:
         self._may_act = may_act
         self._desk = StatusDesk(registry, clock)
         self._deaths = DeathRegister()
-        self._written: dict[SessionKey, DesiredSession] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._list_at = clock.monotonic()
         self._nodes = 1
@@ -104,11 +103,6 @@ class FleetKeeper:
         """The living actors."""
         self.nudge = asyncio.Event()
         """Set when a step has something to do."""
-
-    def note_written(self, key: SessionKey, desired: DesiredSession) -> None:
-        """Remember an order that was just stored, until the registry's copy shows it too."""
-        self._written[key] = desired
-        self.nudge.set()
 
     def look_again(self) -> None:
         """Ask the host for all actors in the next step: another supervisor may have acted meanwhile."""
@@ -164,13 +158,7 @@ class FleetKeeper:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _desired(self) -> dict[SessionKey, DesiredSession]:
-        desired = {SessionKey(each.tenant_id, each.session_id): each for each in await self._registry.all_desired()}
-        for key, written in list(self._written.items()):
-            if desired.get(key) == written:
-                del self._written[key]
-            else:
-                desired[key] = written
-        return desired
+        return {SessionKey(each.tenant_id, each.session_id): each for each in await self._registry.all_desired()}
 
     def _ask_for_slots(self) -> None:
         wanted = self._core.slots_wanted()

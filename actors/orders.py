@@ -48,7 +48,7 @@ class Orders:
         handles: Mapping[SessionKey, SessionHandle],
         registry: Registry,
         clock: Clock,
-        on_written: Callable[[SessionKey, DesiredSession], None],
+        on_written: Callable[[], None],
     ) -> None:
         """Begin to take orders.
 
@@ -57,7 +57,7 @@ class Orders:
             handles: The living actors.
             registry: Where desired sessions are kept.
             clock: Own time.
-            on_written: Called with what was just stored, so that nobody acts on what a copy still says.
+            on_written: Called when an order was stored: the registry shows it, the next step acts on it.
         """
         self._core = core
         self._handles = handles
@@ -200,7 +200,7 @@ class Orders:
         if await self._registry.put_desired(written, found.revision if found else None) is None:
             return None
         # Nothing is awaited between these: no reconciliation may see the one without the other.
-        self._on_written(key, written)
+        self._on_written()
         if new_life:
             self._core.ordered(key, self._clock.monotonic())
         return written

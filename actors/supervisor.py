@@ -109,7 +109,7 @@ class Supervisor:
             heartbeat_timeout_s=self._config.heartbeat_every_s,
             may_act=tenure.held,
         )
-        orders = Orders(self._core, keeper.handles, ports.registry, ports.clock, keeper.note_written)
+        orders = Orders(self._core, keeper.handles, ports.registry, ports.clock, keeper.nudge.set)
         self._office = office = _Office(ports, tenure, keeper, orders)
         try:
             async with asyncio.TaskGroup() as group:

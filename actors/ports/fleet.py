@@ -94,7 +94,7 @@ class Registry(Protocol):
         ...
 
     async def all_desired(self) -> Sequence[DesiredSession]:
-        """Return everything wanted."""
+        """Return everything wanted; what was put through this registry is seen at once."""
         ...
 
     async def status(self, key: SessionKey) -> SessionStatus | None:

@@ -261,6 +261,20 @@ async def test_a_supervisor_without_its_lease_does_nothing(stage: Stage) -> None
     assert stage.host.count("s1") == 2
 
 
+async def test_what_another_supervisor_stored_meanwhile_holds_against_an_order_taken_here(stage: Stage) -> None:
+    stage.clock.off_by_s = 0.000_123
+    await stage.order("s1", SessionStart())
+    stage.lease.take_over()
+    await stage.clock.advance(15)
+    found = stage.registry.stored[SessionKey("acme", "s1")]
+    await stage.registry.put_desired(found.value.model_copy(update={"target": "stopped"}), found.revision)
+    stage.host.session("s1").end("stopped", "stopped")
+    stage.lease.held = None
+    await stage.clock.advance(60)
+    assert (await stage.supervisor.observe()).on_duty
+    assert stage.host.count("s1") == 1
+
+
 async def test_a_lease_that_cannot_be_renewed_runs_out_and_comes_back(stage: Stage) -> None:
     await stage.order("s1", SessionStart())
     stage.lease.down = True

@@ -219,14 +219,10 @@ async def test_what_is_wanted_is_created_once_and_replaced_at_its_revision_only(
     second = await ports.registry.put_desired(changed, first)
     assert second is not None
     assert await ports.registry.put_desired(wanted, first) is None
+    assert [one for one in await ports.registry.all_desired() if one.tenant_id == key.tenant_id] == [changed]
     found = await ports.registry.desired(key)
     assert found is not None
     assert (found.value, found.revision) == (changed, second)
-
-    async def listed() -> bool:
-        return [one for one in await ports.registry.all_desired() if one.tenant_id == key.tenant_id] == [changed]
-
-    await eventually(listed, within_s=5)
 
 
 async def test_the_fleet_sees_the_last_status_of_each_session(ports: Ports, key: SessionKey) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from actors.core.lifecycle import STATUS_OF, State
 from actors.errors import Unavailable
+from actors.messages.base import encode
 from actors.messages.commands import (
     Command,
     SessionLogout,
@@ -48,7 +49,9 @@ class MemoryRegistry(Store):
         found = self.stored.get(key)
         if (found.revision if found else None) != revision:
             return None
-        self.stored[key] = Revised(desired, next(self._revision))
+        # What is read back is what went over the wire: times have milliseconds there.
+        kept = DesiredSession.model_validate_json(encode(desired))
+        self.stored[key] = Revised(kept, next(self._revision))
         return self.stored[key].revision
 
     async def all_desired(self) -> Sequence[DesiredSession]:
