@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from actors.core.fleet import FleetCore
 from actors.core.fleet_actions import Phase, Wish
-from actors.core.lifecycle import State
+from actors.core.lifecycle import State, logged_out_by_order
 from actors.errors import Unavailable, UnknownSession, Unsupported
 from actors.messages.commands import (
     Command,
@@ -128,7 +128,8 @@ class Orders:
     async def _log_out(self, key: SessionKey) -> Reply | ErrorBody:
         found = await self._known(key)
         status = await self._desk.read(key)
-        if found.value.target == "logged_out" and (self._core.has_actor(key) or status.state == State.LOGGED_OUT):
+        done = logged_out_by_order(status.state, status.reason)
+        if found.value.target == "logged_out" and (self._core.has_actor(key) or done):
             return status
         # Without an actor it takes a life of its own to put the profile aside and to cancel the queue.
         desired = await self._change(key, {"target": "logged_out"}, new_life=True)

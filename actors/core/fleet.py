@@ -11,8 +11,8 @@ Nothing starts twice: a session leaves ``PENDING`` with the ``Start`` that is ha
 - An actor that *died*, or ended for a reason in ``COMES_BACK``, is started again with backoff until its own budget is
   spent: then it has failed. The fleet's budget is a brake, not a verdict (``actors.core.starts``), since a lost node or
   an outage of NATS ends many sessions that are all healthy.
-- A logout is carried through: it is tried again until an actor has ended logged out, and a start that is ordered
-  meanwhile comes after it.
+- A logout is carried through: it is tried again until an actor has ended by it (one that the phone unlinked has not),
+  and a start that is ordered meanwhile comes after it.
 - A session on a node that is being drained is asked to end and starts on another one at once: nothing went wrong, so
   it costs no budget and no delay.
 - Orders of people go first, then the recently active.
@@ -30,7 +30,7 @@ from typing import Final
 from actors.config import SupervisorConfig
 from actors.core.backoff import RestartBudget, RetryPolicy
 from actors.core.fleet_actions import WITH_ACTOR, Action, Adopt, Announce, Beat, End, Kill, Observed, Phase, Start, Wish
-from actors.core.lifecycle import FINAL, State
+from actors.core.lifecycle import FINAL, State, logged_out_by_order
 from actors.core.starts import START_SLOT_S, StartGate
 from actors.messages.ids import SessionKey
 from actors.messages.records import DesiredSession
@@ -226,7 +226,7 @@ class FleetCore:
     def ended(self, key: SessionKey, state: str, reason: str | None, now: float) -> Sequence[Action]:
         """Note that a session ended and said how."""
         watched = self._watched[key]
-        half_done = watched.wish is Wish.LOG_OUT and (reason in COMES_BACK or state != State.LOGGED_OUT)
+        half_done = watched.wish is Wish.LOG_OUT and not logged_out_by_order(state, reason)
         if half_done or (reason in COMES_BACK and watched.wish is Wish.RUN):
             return self.died(key, reason or state, now)
         if reason in COMES_BACK and watched.wish is Wish.MOVE:
@@ -309,7 +309,7 @@ class FleetCore:
         status = this.statuses.get(key)
         if status is None or not this.is_final(key) or status.reason in COMES_BACK:
             return watched
-        if desired.target == "logged_out" and status.state != State.LOGGED_OUT:
+        if desired.target == "logged_out" and not logged_out_by_order(status.state, status.reason):
             return watched
         watched.phase, watched.revision = Phase.ENDED, desired.revision_of_start
         return watched

@@ -120,6 +120,8 @@ class Step:
 
 
 FINAL: Final = frozenset({State.STOPPED, State.LOGGED_OUT, State.FAILED, State.BLOCKED})
+LOGOUT_REASON: Final = "logout"
+"""Why a session is logged out that was ordered to be; an end of its login by others leaves profile and queue alone."""
 LIVE: Final = tuple(state for state in State if state not in FINAL)
 FACTS: Final = (
     Input.QR_SHOWN, Input.QR_IDLE, Input.LINKED, Input.SYNCED, Input.ACTION_NEEDED, Input.CONNECTION_LOST,
@@ -244,6 +246,11 @@ STATUS_OF: Final[Mapping[State, Status]] = {
 def allows(state: State, input_: Input) -> bool:
     """Tell whether the table has an entry for a pair."""
     return (state, input_) in TRANSITIONS
+
+
+def logged_out_by_order(state: str, reason: str | None) -> bool:
+    """Tell whether this is the end of a logout that was carried out: profile put aside, queue cancelled."""
+    return state == State.LOGGED_OUT and reason == LOGOUT_REASON
 
 
 def step(state: State, input_: Input) -> Step:

@@ -175,7 +175,7 @@ class SessionCore:
                     self._machine.apply(Cause(Input.RESTART, "restart"), now)
             case signals.Logout():
                 self.wid = None
-                self._machine.apply(Cause(Input.LOGOUT, "logout"), now)
+                self._machine.apply(Cause(Input.LOGOUT, lifecycle.LOGOUT_REASON), now)
             case signals.Pause(paused):
                 self.dispatcher.paused = paused
                 self._machine.effects.append(signals.PutStatus())

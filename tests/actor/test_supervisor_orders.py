@@ -150,9 +150,35 @@ async def test_a_logout_without_an_actor_gets_one_for_it(stage: Stage) -> None:
     await stage.order("s1", SessionLogout())
     assert stage.host.count("s1") == 2
     assert stage.host.session("s1").spec.desired.target == "logged_out"
-    stage.host.session("s1").end("logged_out")
+    stage.host.session("s1").end("logged_out", "logout")
     await stage.clock.advance(100)
     assert stage.host.count("s1") == 2
+
+
+async def test_a_logout_of_what_the_phone_has_just_unlinked_gets_a_life_for_it(stage: Stage) -> None:
+    await stage.order("s1", SessionStart())
+    session = stage.host.session("s1")
+    session.state, session.stubborn = "logged_out", True
+    stage.registry.statuses[session.spec.key] = session.status("unlinked")
+    await stage.order("s1", SessionLogout())
+    session.end("logged_out", "unlinked")
+    await stage.clock.advance(1)
+    assert stage.host.count("s1") == 2
+    assert stage.host.session("s1").spec.desired.target == "logged_out"
+
+
+async def test_a_logout_is_not_done_where_the_phone_unlinked_the_session(stage: Stage) -> None:
+    await stage.order("s1", SessionStart())
+    await stage.order("s1", SessionStop())
+    key = SessionKey("acme", "s1")
+    # As a supervisor left it that took the one for the other.
+    found = stage.registry.stored[key]
+    stage.registry.stored[key] = replace(found, value=found.value.model_copy(update={"target": "logged_out"}))
+    gone = stage.status("s1").model_copy(update={"state": "logged_out", "reason": "unlinked"})
+    await stage.registry.put_status(gone)
+    await stage.order("s1", SessionLogout())
+    await stage.clock.advance(1)
+    assert stage.host.session("s1").spec.desired.target == "logged_out"
 
 
 async def test_a_restart_is_the_actors_where_one_lives_and_a_start_elsewhere(stage: Stage) -> None:

@@ -133,7 +133,7 @@ class FakeSession:
             case SessionStop() if not self.stubborn:
                 self.end("stopped", "stopped")
             case SessionLogout() if not self.stubborn:
-                self.end("logged_out")
+                self.end("logged_out", "logout")
             case SessionPause() | SessionResume():
                 self.paused = isinstance(command, SessionPause)
                 return QueueReply(waiting=Waiting(), active=0, paused=self.paused)

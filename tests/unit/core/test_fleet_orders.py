@@ -75,7 +75,7 @@ def test_a_living_session_is_asked_to_log_out_and_stays_logged_out() -> None:
     fleet.bring_up(S1, 0)
     fleet.want(wants(S1, "logged_out", revision=2))
     assert of(End, fleet.step(1)) == [End(S1, Wish.LOG_OUT)]
-    fleet.core.ended(S1, "logged_out", None, 2)
+    fleet.core.ended(S1, "logged_out", "logout", 2)
     assert fleet.step(3) == []
 
 
@@ -85,7 +85,7 @@ def test_a_logout_without_an_actor_gets_a_life_of_its_own() -> None:
     assert fleet.step(0) == [Start(S1, wants(S1, "logged_out", revision=2))]
     fleet.core.started(S1, 1)
     assert of(End, fleet.step(1)) == []
-    fleet.core.ended(S1, "logged_out", None, 2)
+    fleet.core.ended(S1, "logged_out", "logout", 2)
     assert fleet.step(3) == []
 
 
@@ -95,7 +95,7 @@ def test_a_start_during_a_logout_is_carried_out_after_it() -> None:
     fleet.core.ordered(S1, 1)
     fleet.want(wants(S1, revision=3))
     assert fleet.starts(2) == []
-    fleet.core.ended(S1, "logged_out", None, 3)
+    fleet.core.ended(S1, "logged_out", "logout", 3)
     assert fleet.starts(4) == [S1]
 
 
@@ -127,6 +127,7 @@ def test_a_logout_that_dies_is_tried_again() -> None:
         ("failed", "internal_error"),
         ("failed", "reconnect_exhausted"),
         ("logged_out", "lease_lost"),
+        ("logged_out", "unlinked"),
     ],
 )
 def test_a_logout_that_did_not_come_to_its_end_is_tried_again(state: str, reason: str) -> None:
@@ -297,7 +298,9 @@ def test_a_list_older_than_an_end_changes_nothing() -> None:
         ("running", State.STOPPED, "stopped", True),
         ("stopped", State.STOPPED, "stopped", False),
         ("logged_out", State.FAILED, "restart_intensity", True),
-        ("logged_out", State.LOGGED_OUT, None, False),
+        ("logged_out", State.LOGGED_OUT, "logout", False),
+        ("logged_out", State.LOGGED_OUT, "unlinked", True),
+        ("running", State.LOGGED_OUT, "unlinked", False),
         ("stopped", State.STOPPED, None, False),
     ],
 )
