@@ -234,7 +234,8 @@ class FleetKeeper:
             self.handles[key] = handle
             state = await self._state(key, handle)
             _log.info("[Session:%s] adopted, %s", key, state or "silent")
-            self._core.adopted(key, desired, state, self._clock.monotonic())
+            last = await self._attempt(key, self._registry.status(key), None)
+            self._core.adopted(key, desired, state, self._clock.monotonic(), last=last)
             self._watch(key, handle)
             self._do(key, self._catch_up(key, handle))
         self.nudge.set()

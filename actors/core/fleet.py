@@ -180,14 +180,31 @@ class FleetCore:
 
     # --- facts ----------------------------------------------------------------------------------------------------
 
-    def adopted(self, key: SessionKey, desired: DesiredSession | None, state: str | None, now: float) -> None:
-        """Note that an actor of an earlier supervisor was found, in this state if it answered."""
+    def adopted(
+        self,
+        key: SessionKey,
+        desired: DesiredSession | None,
+        state: str | None,
+        now: float,
+        *,
+        last: SessionStatus | None = None,
+    ) -> None:
+        """Note that an actor of an earlier supervisor was found.
+
+        Args:
+            key: The session.
+            desired: What is wanted of it.
+            state: What the actor is doing, if it answered.
+            now: Monotonic seconds.
+            last: The status it has written last, if it has any.
+        """
         watched = self._watched[key]
         watched.phase, watched.wish, watched.next_beat = Phase.LIVING, Wish.RUN, now
         watched.missed, watched.beating = 0, False
         watched.revision = desired.revision_of_start if desired else -1
-        if state == State.DRAINING:
-            # The earlier supervisor asked it to end; a start that is desired now came after that.
+        ended_before = state in FINAL and desired is not None and last is not None and desired.ordered_after(last)
+        if state == State.DRAINING or ended_before:
+            # The earlier supervisor asked it to end, or it did by itself; what is ordered now came after that.
             self.ending(key, Wish.STOP, watched.revision - 1, now)
 
     def lost(self, key: SessionKey) -> None:
@@ -309,6 +326,9 @@ class FleetCore:
         status = this.statuses.get(key)
         if status is None or not this.is_final(key) or status.reason in COMES_BACK:
             return watched
+        if desired.ordered_after(status):
+            self._tell_start(key, desired, this)
+            return watched
         if desired.target == "logged_out" and not logged_out_by_order(status.state, status.reason):
             return watched
         watched.phase, watched.revision = Phase.ENDED, desired.revision_of_start
@@ -333,8 +353,15 @@ class FleetCore:
             watched.revision = desired.revision_of_start
         elif watched.phase is Phase.ENDED and desired.revision_of_start > watched.revision:
             watched.begin_again(this.now)
+            self._tell_start(key, desired, this)
         if watched.phase is Phase.PENDING:
             self._queue(key, desired, watched, this)
+
+    def _tell_start(self, key: SessionKey, desired: DesiredSession, this: _Round) -> None:
+        """Say that a new life begins, where the status still is the end of the one before."""
+        status = this.statuses.get(key)
+        if status is not None and desired.outdates(status):
+            this.actions.append(Announce(key, State.STARTING, None))
 
     def _queue(self, key: SessionKey, desired: DesiredSession, watched: _Watched, this: _Round) -> None:
         if desired.target == "logged_out":

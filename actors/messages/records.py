@@ -33,9 +33,11 @@ class DesiredSession(Message):
 
     def outdates(self, status: SessionStatus) -> bool:
         """Tell whether a status is of a life before the one that was ordered: its end says nothing of the new one."""
-        if self.target != "running" or self.started_at is None:
-            return False
-        return status.state in ENDED_STATES and self.started_at > status.since
+        return self.target == "running" and status.state in ENDED_STATES and self.ordered_after(status)
+
+    def ordered_after(self, status: SessionStatus) -> bool:
+        """Tell whether the last start, restart or logout was ordered when the session was in that state already."""
+        return self.started_at is not None and self.started_at > status.since
 
 
 class LeaseRecord(Message):

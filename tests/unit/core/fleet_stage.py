@@ -17,10 +17,20 @@ S1, S2, S3, S4 = (SessionKey("acme", f"s{n}") for n in range(1, 5))
 
 
 def wants(
-    key: SessionKey, target: Literal["running", "stopped", "logged_out"] = "running", *, revision: int = 1
+    key: SessionKey,
+    target: Literal["running", "stopped", "logged_out"] = "running",
+    *,
+    revision: int = 1,
+    ordered_s: float | None = None,
 ) -> DesiredSession:
+    """What is desired, ordered so many seconds after what `status` tells of."""
     return DesiredSession(
-        tenant_id=key.tenant_id, session_id=key.session_id, target=target, revision_of_start=revision, changed_at=NOON
+        tenant_id=key.tenant_id,
+        session_id=key.session_id,
+        target=target,
+        revision_of_start=revision,
+        started_at=None if ordered_s is None else NOON + timedelta(seconds=ordered_s),
+        changed_at=NOON,
     )
 
 

@@ -312,6 +312,54 @@ def test_a_new_supervisor_judges_a_session_by_its_last_status(
     assert fleet.starts(0) == ([S1] if starts else [])
 
 
+@pytest.mark.parametrize(("ordered_s", "starts"), [(1, True), (-1, False)])
+def test_a_start_ordered_after_the_end_that_the_status_tells_of_is_carried_out(
+    ordered_s: float, *, starts: bool
+) -> None:
+    wanted = wants(S1, revision=2, ordered_s=ordered_s)
+    fleet = Fleet(wanted)
+    fleet.statuses = {S1: status(S1, State.STOPPED, reason="qr_timeout")}
+    assert fleet.step(0) == ([Announce(S1, State.STARTING, None), Start(S1, wanted)] if starts else [])
+
+
+@pytest.mark.parametrize(("ordered_s", "starts"), [(1, True), (-1, False)])
+def test_a_logout_ordered_after_the_logout_that_the_status_tells_of_is_carried_out(
+    ordered_s: float, *, starts: bool
+) -> None:
+    wanted = wants(S1, "logged_out", revision=2, ordered_s=ordered_s)
+    fleet = Fleet(wanted)
+    fleet.statuses = {S1: status(S1, State.LOGGED_OUT, reason="logout")}
+    assert fleet.step(0) == ([Start(S1, wanted)] if starts else [])
+
+
+@pytest.mark.parametrize(
+    ("last", "ordered_s", "starts"),
+    [(State.FAILED, 1, True), (State.READY, 1, True), (State.FAILED, -1, False), (None, 1, False)],
+)
+def test_an_actor_adopted_at_its_end_answers_no_order_that_came_after_it(
+    last: State | None, ordered_s: float, *, starts: bool
+) -> None:
+    wanted = wants(S1, revision=2, ordered_s=ordered_s)
+    fleet = Fleet(wanted)
+    fleet.step(0, living=(S1,))
+    told = status(S1, last) if last else None
+    fleet.core.adopted(S1, wanted, "failed", 1, last=told)
+    assert fleet.starts(1) == []
+    fleet.core.ended(S1, "failed", "reconnect_exhausted", 2)
+    assert fleet.starts(3) == ([S1] if starts else [])
+
+
+def test_a_start_ordered_during_an_end_is_told_when_it_is_carried_out() -> None:
+    fleet = Fleet(wants(S1))
+    fleet.bring_up(S1, 0)
+    fleet.core.ending(S1, Wish.STOP, 1, 1)
+    fleet.core.ordered(S1, 1)
+    fleet.want(wanted := wants(S1, revision=2, ordered_s=1))
+    fleet.statuses = {S1: status(S1, State.FAILED, reason="reconnect_exhausted")}
+    fleet.core.ended(S1, "failed", "reconnect_exhausted", 2)
+    assert fleet.step(3) == [Announce(S1, State.STARTING, None), Start(S1, wanted)]
+
+
 def test_a_session_stopped_under_a_dead_supervisor_is_announced_as_stopped() -> None:
     fleet = Fleet(wants(S1, "stopped"))
     fleet.statuses = {S1: status(S1, State.READY)}

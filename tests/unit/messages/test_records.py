@@ -37,3 +37,10 @@ def test_a_living_state_is_never_outdated() -> None:
 @pytest.mark.parametrize("fields", [{"target": "stopped"}, {"started_at": None}])
 def test_without_an_order_to_start_an_end_stays_an_end(fields: dict[str, Any]) -> None:
     assert not desired(**fields).outdates(status("stopped", NOW))
+
+
+@pytest.mark.parametrize("target", ["running", "stopped", "logged_out"])
+def test_an_order_comes_after_what_was_so_before_it(target: str) -> None:
+    assert desired(target=target).ordered_after(status("ready", NOW))
+    assert not desired(target=target).ordered_after(status("ready", LATER))
+    assert not desired(target=target, started_at=None).ordered_after(status("ready", NOW))
