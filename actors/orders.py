@@ -109,10 +109,17 @@ class Orders:
     async def _restart(self, key: SessionKey) -> Reply | ErrorBody:
         found = await self._known(key)
         if found.value.target == "running" and not self._core.needs_order(key):
+            status = await self._desk.read(key)
             handle = self._living(key)
-            if handle is not None:
-                return await handle.ask(SessionRestart(), _ASK_TIMEOUT_S)
-            return await self._desk.read(key)
+            if handle is None:
+                return status
+            if not self._is_over(key, found.value, status):
+                reply = await handle.ask(SessionRestart(), _ASK_TIMEOUT_S)
+                if not (isinstance(reply, SessionStatus) and reply.state in ENDED_STATES):
+                    return reply
+            if self._living(key) is handle:
+                # It has said its last word, or is about to: nothing restarts there, what is ordered is another life.
+                self._core.ending(key, Wish.STOP, found.value.revision_of_start, self._clock.monotonic())
         return await self._beginning(key, await self._change(key, {"target": "running"}, new_life=True))
 
     async def _stop(self, key: SessionKey) -> Reply | ErrorBody:

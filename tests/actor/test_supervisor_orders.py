@@ -245,6 +245,41 @@ async def test_a_start_between_a_sessions_last_word_and_its_end_is_another_life(
     assert await stage.phase("s1") == "living"
 
 
+@pytest.mark.parametrize("told", [True, False])
+async def test_a_restart_between_a_sessions_last_word_and_its_end_is_another_life(stage: Stage, *, told: bool) -> None:
+    await stage.order("s1", SessionStart())
+    session = stage.host.session("s1")
+    session.state = "failed"
+    if told:
+        stage.registry.statuses[session.spec.key] = session.status("reconnect_exhausted")
+    await stage.clock.advance(1)
+    assert (await stage.order("s1", SessionRestart())).state == "starting"
+    assert session.asked == ([] if told else ["session.restart"])
+    assert stage.host.count("s1") == 1
+    session.end("failed", "reconnect_exhausted")
+    await stage.clock.advance(1)
+    assert stage.host.count("s1") == 2
+    assert await stage.phase("s1") == "living"
+
+
+async def test_a_restart_that_the_sessions_end_overtakes_is_another_life(stage: Stage) -> None:
+    await stage.order("s1", SessionStart())
+    session = stage.host.session("s1")
+    ask = session.ask
+
+    async def too_late(command: Command, timeout_s: float) -> Reply | ErrorBody:
+        session.end("failed", "reconnect_exhausted")
+        await stage.clock.sleep(0.1)
+        session.ask = ask  # type: ignore[method-assign]
+        return session.status("reconnect_exhausted")
+
+    session.ask = too_late  # type: ignore[method-assign]
+    assert (await stage.order("s1", SessionRestart())).state == "starting"
+    await stage.clock.advance(1)
+    assert stage.host.count("s1") == 2
+    assert await stage.phase("s1") == "living"
+
+
 async def test_a_pause_given_while_its_actor_is_created_reaches_it(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
