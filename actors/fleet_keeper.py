@@ -299,7 +299,8 @@ class FleetKeeper:
 
     async def _beat(self, key: SessionKey) -> None:
         if (handle := self.handles.get(key)) is not None:
-            self._core.beat(key, await self._state(key, handle), self._clock.monotonic())
+            state = await self._state(key, handle)
+            self._carry_out(self._core.beat(key, state, self._clock.monotonic()))
             self.nudge.set()
 
     async def _end(self, key: SessionKey, wish: Wish) -> None:

@@ -30,7 +30,7 @@ from typing import Final
 from actors.config import SupervisorConfig
 from actors.core.backoff import RestartBudget, RetryPolicy
 from actors.core.fleet_actions import WITH_ACTOR, Action, Adopt, Announce, Beat, End, Kill, Observed, Phase, Start, Wish
-from actors.core.lifecycle import FINAL, State, logged_out_by_order
+from actors.core.lifecycle import FINAL, LIVE, State, logged_out_by_order
 from actors.core.starts import START_SLOT_S, StartGate
 from actors.messages.ids import SessionKey
 from actors.messages.records import DesiredSession
@@ -189,15 +189,7 @@ class FleetCore:
         *,
         last: SessionStatus | None = None,
     ) -> None:
-        """Note that an actor of an earlier supervisor was found.
-
-        Args:
-            key: The session.
-            desired: What is wanted of it.
-            state: What the actor is doing, if it answered.
-            now: Monotonic seconds.
-            last: The status it has written last, if it has any.
-        """
+        """Note that an actor of an earlier supervisor was found: its state if it answered, and what it wrote last."""
         watched = self._watched[key]
         watched.phase, watched.wish, watched.next_beat = Phase.LIVING, Wish.RUN, now
         watched.missed, watched.beating = 0, False
@@ -229,16 +221,21 @@ class FleetCore:
         self._watched[key].phase = Phase.PENDING
         self._gate.found_none(now)
 
-    def beat(self, key: SessionKey, state: str | None, now: float) -> None:
+    def beat(self, key: SessionKey, state: str | None, now: float) -> Sequence[Action]:
         """Note the answer to a heartbeat; None is a missed one."""
         watched = self._watched.get(key)
         if watched is None:
-            return
+            return ()
         watched.beating = False
         watched.missed = watched.missed + 1 if state is None else 0
         if state not in {None, State.STARTING}:
             # It is up, or waits for its lease: either way it needs little CPU now.
             watched.slot_until = now
+        if watched.phase is Phase.LIVING and watched.wish is Wish.LOG_OUT and state in LIVE:
+            # Made for the order before, by a creation that only seemed to fail: one made for a logout opens no page.
+            self.ending(key, Wish.LOG_OUT, watched.revision, now)
+            return (End(key, Wish.LOG_OUT),)
+        return ()
 
     def ended(self, key: SessionKey, state: str, reason: str | None, now: float) -> Sequence[Action]:
         """Note that a session ended and said how."""

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from actors.errors import Unavailable
 from actors.messages.commands import (
     Command,
     RateLimit,
@@ -179,6 +180,26 @@ async def test_a_logout_is_not_done_where_the_phone_unlinked_the_session(stage: 
     await stage.order("s1", SessionLogout())
     await stage.clock.advance(1)
     assert stage.host.session("s1").spec.desired.target == "logged_out"
+
+
+async def test_a_logout_that_finds_an_actor_made_for_the_start_before_is_carried_out_by_it(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create, ordered = stage.host.create, asyncio.Event()
+
+    async def seems_to_fail(spec: SessionSpec) -> FakeSession | None:
+        monkeypatch.setattr(stage.host, "create", create)
+        await create(spec)
+        await ordered.wait()
+        raise Unavailable("the answer to the creation was lost")
+
+    monkeypatch.setattr(stage.host, "create", seems_to_fail)
+    await stage.order("s1", SessionStart())
+    await stage.order("s1", SessionLogout())
+    ordered.set()
+    await stage.clock.advance(3)
+    assert stage.host.session("s1").asked == ["session.logout"]
+    assert (stage.status("s1").state, stage.host.count("s1")) == ("logged_out", 1)
 
 
 async def test_a_restart_is_the_actors_where_one_lives_and_a_start_elsewhere(stage: Stage) -> None:

@@ -158,7 +158,8 @@ class World(RuleBasedStateMachine):
     def something_happens_to_an_actor(self, data: st.DataObject, fate: str, *, tells: bool) -> None:
         key = data.draw(st.sampled_from(sorted(self.alive)))
         if fate in {"misses", "beats"}:
-            self.core.beat(key, "ready" if fate == "beats" else None, self.now)
+            for action in self.core.beat(key, "ready" if fate == "beats" else None, self.now):
+                self.carry_out(action)
             return
         self.alive.discard(key)
         self.killing.discard(key)

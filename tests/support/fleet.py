@@ -76,7 +76,7 @@ class FakeSession:
 
     def __init__(self, spec: SessionSpec, clock: Clock, registry: MemoryRegistry) -> None:
         self.spec = spec
-        self.state = "ready"
+        self.state = "ready" if spec.desired.target == "running" else "logged_out"
         self.owner_id = f"owner-{next(_OWNERS)}"
         self.paused = spec.desired.paused
         self.silent = False
@@ -180,6 +180,8 @@ class FakeHost:
         return sum(each.spec.key.session_id == session_id for each in self.created)
 
     async def create(self, spec: SessionSpec) -> FakeSession | None:
+        if (found := await self.find(spec.key)) is not None:
+            return found
         step = self.plan.popleft() if self.plan else "ok"
         if step == "fails":
             raise Unavailable("the actor did not come up")

@@ -173,6 +173,39 @@ def test_a_logout_that_waits_for_its_actor_goes_before_a_start_too() -> None:
     assert fleet.step(100) == [Start(S1, wants(S1, "logged_out", revision=2))]
 
 
+@pytest.mark.parametrize("state", ["starting", "ready", "reconnecting"])
+def test_an_actor_that_does_something_else_than_the_logout_it_was_created_for_is_asked_for_it(state: str) -> None:
+    fleet = Fleet(wants(S1, "logged_out", revision=2))
+    assert fleet.starts(0) == [S1]
+    fleet.core.started(S1, 1)
+    assert fleet.core.beat(S1, state, 2) == (End(S1, Wish.LOG_OUT),)
+    assert fleet.core.beat(S1, state, 3) == ()
+    assert of(Kill, fleet.step(31.9)) == []
+    assert of(Kill, fleet.step(32)) == [Kill(S1)]
+    fleet.core.died(S1, "actor_died", 33)
+    assert fleet.starts(35) == [S1]
+
+
+def test_such_an_actor_logs_out_before_a_start_that_was_ordered_since() -> None:
+    fleet = Fleet(wants(S1, "logged_out", revision=2))
+    fleet.starts(0)
+    fleet.core.ordered(S1, 1)
+    fleet.want(wants(S1, revision=3))
+    fleet.core.started(S1, 1)
+    assert fleet.core.beat(S1, "ready", 2) == (End(S1, Wish.LOG_OUT),)
+    fleet.core.ended(S1, "logged_out", "logout", 3)
+    assert fleet.step(4) == [Start(S1, wants(S1, revision=3))]
+
+
+@pytest.mark.parametrize("state", ["waiting", "stopped", "logged_out", None])
+def test_an_actor_that_logs_out_or_is_about_to_is_left_to_it(state: str | None) -> None:
+    fleet = Fleet(wants(S1, "logged_out", revision=2))
+    fleet.starts(0)
+    fleet.core.started(S1, 1)
+    assert fleet.core.beat(S1, state, 2) == ()
+    assert fleet.core.phase(S1) is Phase.LIVING
+
+
 def test_an_actor_that_nobody_wants_is_ended_and_forgotten() -> None:
     fleet = Fleet()
     assert fleet.step(0, living=(S1,)) == [Adopt(S1)]
