@@ -74,6 +74,8 @@ class ProfileKeeper:
         self._head: ProfileHead | None = None
         self._wanted: ProfileHead | None = None
         """What the head should say, by what the page told."""
+        self._elsewhere = False
+        """Whether the login that the head names was not found when this browser was launched."""
         self._was_ready = False
         """Whether the last browser reached READY, and its login was not ended since."""
         self._copied: str | None = None
@@ -99,31 +101,30 @@ class ProfileKeeper:
         self._was_ready = False
         head = await self._heads.read()
         chosen = await self._choose(head, distrust)
-        restored = chosen.source is Source.SNAPSHOT
         if chosen.source is Source.FRESH and self._local.generation() is not None:
             await self._local.set_aside()
         if chosen.renew:
             self._local.renew()
-        linked = restored or (chosen.source is Source.LOCAL and (head.linked if head else self._local.linked()))
         generation = self._browser.generation()
-        self._wanted = ProfileHead(epoch=epoch, node=self._node, generation=generation, linked=linked)
+        self._wanted = profiles.head_at_launch(head, chosen, epoch=epoch, node=self._node, generation=generation)
+        self._elsewhere = self._wanted.generation != generation
         await self._heads.write(self._wanted)
         self._head = self._wanted
-        return signals.ProfileChosen(linked, chosen.reason)
+        return signals.ProfileChosen(chosen.login, chosen.reason)
 
     async def _choose(self, head: ProfileHead | None, distrust: str | None) -> Choice:
         """Choose a copy, and bring it here if it is a snapshot."""
-        local = self._local.generation()
+        local, linked = self._local.generation(), self._local.linked()
         if not profiles.wants_snapshots(local, head, distrust):
-            return profiles.choose(local, head, snapshots=0, distrust=distrust)
+            return profiles.choose(local, head, snapshots=0, linked=linked, distrust=distrust)
         stored = await self._snapshots.stored()
-        chosen = profiles.choose(local, head, snapshots=len(stored), distrust=distrust)
+        chosen = profiles.choose(local, head, snapshots=len(stored), linked=linked, distrust=distrust)
         if chosen.source is not Source.SNAPSHOT:
             return chosen
         for snapshot in stored:
             if await self._restore(snapshot):
                 return chosen
-        return profiles.choose(local, head, snapshots=0, distrust=distrust or profiles.UNREADABLE)
+        return profiles.choose(local, head, snapshots=0, linked=linked, distrust=distrust or profiles.UNREADABLE)
 
     async def _restore(self, snapshot: StoredSnapshot) -> bool:
         """Put a snapshot in the place of the local profile; False if it is of no use."""
@@ -157,7 +158,9 @@ class ProfileKeeper:
         elif isinstance(fact, Unlinked | AccountBlocked | QrShown):
             self._was_ready = False
         if self._wanted and isinstance(fact, Linked | Synced | Unlinked | AccountBlocked):
-            self._wanted = profiles.head_after(self._wanted, fact, self._browser.generation())
+            generation = self._browser.generation()
+            self._wanted = profiles.head_after(self._wanted, fact, generation, elsewhere=self._elsewhere)
+            self._elsewhere = self._elsewhere and self._wanted.generation != generation
         return self._wanted != self._head
 
     async def note_head(self) -> None:
@@ -241,7 +244,7 @@ class ProfileKeeper:
         head = await self._heads.read()
         if head:
             # First: with such a head nobody restores what may be left behind by the next step.
-            ended = head.model_copy(update={"epoch": epoch, "node": self._node, "linked": False})
+            ended = profiles.head_after_logout(epoch=epoch, node=self._node)
             await self._heads.write(ended)
             self._head = self._wanted = ended
         await self._snapshots.retire(put_aside=put_aside)

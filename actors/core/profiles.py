@@ -1,8 +1,9 @@
 """Which copy of a profile a session starts from, what its head says, and which snapshot makes room for a new one.
 
 The ``generation`` is the id of a profile's content; it is renewed by every creation and every restore. The head names
-the generation that was last launched. So a local profile whose generation is the head's is the newest copy, on whatever
-node it lies, and no other is. Without a head nobody has launched the session since its last logout. Pure.
+the generation that was last launched, or the one of a login that the last launch did not find: that login lies where it
+lay. So a local profile whose generation is the head's is the newest copy, on whatever node it lies, and no other is.
+Without a head nobody has launched the session so far. Pure.
 """
 
 from collections.abc import Collection, Sequence
@@ -47,42 +48,84 @@ class Choice:
     """What a person should know of it."""
     renew: bool = False
     """Whether the local content needs a new id: what became of it since is not known."""
+    login: bool = False
+    """Whether its content should hold a login."""
 
 
-def choose(local: str | None, head: ProfileHead | None, *, snapshots: int, distrust: str | None = None) -> Choice:
+def choose(
+    local: str | None, head: ProfileHead | None, *, snapshots: int, linked: bool, distrust: str | None = None
+) -> Choice:
     """Choose the copy for a launch.
 
     Args:
         local: Generation of the local profile, None where there is none.
-        head: What was launched last, anywhere.
+        head: What is the newest, anywhere.
         snapshots: How many can be restored.
+        linked: Whether the local profile has held a login that nobody has ended since.
         distrust: Why the local profile is not to be used even if it is the newest, if so.
     """
-    if head is None or (local == head.generation and distrust is None):
-        return Choice(Source.FRESH if local is None else Source.LOCAL)
+    if head is None:
+        return Choice(Source.FRESH) if local is None else Choice(Source.LOCAL, login=linked)
+    if local == head.generation and (distrust is None or not head.linked):
+        return Choice(Source.LOCAL, login=head.linked)
     if not head.linked:
         # Nothing worth having was lost; another login's leftovers would only confuse.
-        return Choice(Source.LOCAL if local == head.generation else Source.FRESH)
+        return Choice(Source.FRESH)
     if snapshots:
-        return Choice(Source.SNAPSHOT, distrust or RESTORED)
+        return Choice(Source.SNAPSHOT, distrust or RESTORED, login=True)
+    return _what_is_left(local, head, linked=linked, distrust=distrust)
+
+
+def _what_is_left(local: str | None, head: ProfileHead, *, linked: bool, distrust: str | None) -> Choice:
+    """Choose where a login is missing and there is nothing to be restored."""
     if local is None:
         return Choice(Source.FRESH, distrust or LOST)
-    return Choice(Source.LOCAL, distrust or OUTDATED, renew=local != head.generation)
+    if local == head.generation:
+        return Choice(Source.LOCAL, distrust, login=True)
+    if linked:
+        return Choice(Source.LOCAL, distrust or OUTDATED, renew=True, login=True)
+    # As good as none; it stays, for the quarantine is kept for what is worth more.
+    return Choice(Source.LOCAL, distrust or LOST, renew=True)
 
 
 def wants_snapshots(local: str | None, head: ProfileHead | None, distrust: str | None) -> bool:
     """Tell whether the choice depends on how many snapshots there are."""
-    return choose(local, head, snapshots=1, distrust=distrust).source is Source.SNAPSHOT
+    return choose(local, head, snapshots=1, linked=False, distrust=distrust).source is Source.SNAPSHOT
 
 
-def head_after(head: ProfileHead, fact: Fact, generation: str) -> ProfileHead:
+def head_at_launch(head: ProfileHead | None, chosen: Choice, *, epoch: int, node: str, generation: str) -> ProfileHead:
+    """Return what the head must say when a copy is launched.
+
+    A login that was not found keeps being named: its node may come back, and so may what its snapshots are read with.
+
+    Args:
+        head: What it says.
+        chosen: The copy.
+        epoch: The owner's.
+        node: The owner's machine.
+        generation: Id of the copy's content.
+    """
+    if head and head.linked and not chosen.login:
+        return head.model_copy(update={"epoch": epoch, "node": node})
+    return ProfileHead(epoch=epoch, node=node, generation=generation, linked=chosen.login)
+
+
+def head_after_logout(*, epoch: int, node: str) -> ProfileHead:
+    """Return what the head must say after a logout: nothing that lies anywhere is the newest any more."""
+    return ProfileHead(epoch=epoch, node=node, generation=f"ended-{epoch}")
+
+
+def head_after(head: ProfileHead, fact: Fact, generation: str, *, elsewhere: bool = False) -> ProfileHead:
     """Return what the head must say after a fact of the page.
 
     Args:
         head: What it says.
         fact: What the page told.
         generation: Id of the content now: the end of a login renews it under a running browser.
+        elsewhere: Whether the login that the head names lies elsewhere: nothing that ends here is its end.
     """
+    if elsewhere and not isinstance(fact, Linked | Synced):
+        return head
     match fact:
         case Synced():
             return head.model_copy(update={"generation": generation, "linked": True})

@@ -8,9 +8,9 @@ from actors.config import LeaseConfig, SessionConfig
 from actors.messages.commands import Command, RateLimit
 from actors.messages.ids import message_id_of_job
 from actors.messages.jobs import Content, Job, JobRecord, LaneName, TextContent, new_record
-from actors.messages.records import DesiredSession
+from actors.messages.records import DesiredSession, ProfileHead, SnapshotManifest
 from actors.messages.replies import ErrorBody, Reply
-from actors.ports import Ended, SessionSpec
+from actors.ports import Ended, SessionSpec, StoredSnapshot
 from actors.session import SessionActor
 from tests.support.fakes import START, FakePorts, settle
 
@@ -127,3 +127,28 @@ class Stage:
 def limit(max_messages: int, window_ms: int = 60_000) -> dict[str, Any]:
     """Desired fields of a session with a rate limit."""
     return {"rate_limit": RateLimit(max_messages=max_messages, window_ms=window_ms)}
+
+
+def stored(ports: FakePorts, *epochs: int) -> None:
+    """Let snapshots lie in the store."""
+    for slot, epoch in enumerate(epochs):
+        manifest = SnapshotManifest(
+            epoch=epoch,
+            generation=f"g{epoch}",
+            browser_build="shell 1",
+            sha256="0" * 64,
+            size_bytes=1,
+            taken_at=START,
+            was_running=False,
+        )
+        ports.snapshots.held[slot] = StoredSnapshot(slot, 100 + epoch, manifest)
+
+
+def on_another_node(*, snapshots: tuple[int, ...] = (1,), linked: bool = True) -> FakePorts:
+    """Ports of a session whose profile was launched last on a node that is not this one."""
+    ports = FakePorts()
+    ports.heads.head = ProfileHead(epoch=1, node="other", generation="theirs", linked=linked)
+    ports.lease.epoch = 1
+    ports.whatsapp.missing = True
+    stored(ports, *snapshots)
+    return ports

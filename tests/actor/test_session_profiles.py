@@ -5,41 +5,16 @@ import asyncio
 import pytest
 
 from actors.core.facts import AccountBlocked, Linked, QrShown, Synced, Unlinked
-from actors.errors import ProfileInUse, ProfileUnsteady, SnapshotDamaged, SnapshotKeyWrong, SnapshotTooLarge
+from actors.errors import ProfileInUse, ProfileUnsteady, SnapshotDamaged, SnapshotTooLarge
 from actors.messages.commands import SessionLogout, SessionStop
 from actors.messages.events import SessionEvent
-from actors.messages.records import ProfileHead, SnapshotManifest
-from actors.ports import Ended, StoredSnapshot
+from actors.messages.records import ProfileHead
+from actors.ports import Ended
 from tests.actor.conftest import Staged
-from tests.actor.stage import Stage, limit
-from tests.support.fakes import START, FakePorts, settle
+from tests.actor.stage import Stage, limit, on_another_node, stored
+from tests.support.fakes import FakePorts, settle
 
 WID = "6281111111111@c.us"
-
-
-def stored(ports: FakePorts, *epochs: int) -> None:
-    """Let snapshots lie in the store."""
-    for slot, epoch in enumerate(epochs):
-        manifest = SnapshotManifest(
-            epoch=epoch,
-            generation=f"g{epoch}",
-            browser_build="shell 1",
-            sha256="0" * 64,
-            size_bytes=1,
-            taken_at=START,
-            was_running=False,
-        )
-        ports.snapshots.held[slot] = StoredSnapshot(slot, 100 + epoch, manifest)
-
-
-def on_another_node(*, snapshots: tuple[int, ...] = (1,), linked: bool = True) -> FakePorts:
-    """Ports of a session whose profile was launched last on a node that is not this one."""
-    ports = FakePorts()
-    ports.heads.head = ProfileHead(epoch=1, node="other", generation="theirs", linked=linked)
-    ports.lease.epoch = 1
-    ports.whatsapp.missing = True
-    stored(ports, *snapshots)
-    return ports
 
 
 def reasons(stage: Stage) -> list[tuple[str, str | None]]:
@@ -81,24 +56,9 @@ async def test_a_snapshot_that_cannot_be_read_is_passed_over_for_the_one_before_
     assert [one.manifest.epoch for one in await ports.snapshots.stored()] == [2, 1]
 
 
-async def test_where_nothing_can_be_restored_a_person_has_to_scan_and_knows_why(staged: Staged) -> None:
-    for snapshots, failure, reason in (
-        ((), None, "profile_lost"),
-        ((1,), SnapshotKeyWrong("another key"), "snapshot_unreadable"),
-    ):
-        ports = on_another_node(snapshots=snapshots)
-        ports.profile.unreadable.append(failure)
-        ports.browser.opens.append("qr")
-        stage = await staged(ports)
-        assert (stage.state, stage.actor.status().reason) == ("pairing", reason)
-        head = ports.heads.head
-        assert head is not None
-        assert (head.linked, head.generation) == (False, "generation-1+")
-
-
 async def test_an_outdated_profile_is_better_than_none_but_proves_nothing_of_former_messages(staged: Staged) -> None:
     ports = on_another_node(snapshots=())
-    ports.whatsapp.missing = False
+    ports.whatsapp.missing, ports.whatsapp.marked_linked = False, True
     stage = await staged(ports)
     assert (stage.state, stage.actor.status().reason) == ("ready", "profile_outdated")
     assert ports.heads.head == ProfileHead(

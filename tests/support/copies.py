@@ -44,7 +44,7 @@ class FakeLocalProfile:
         return None if self.content.missing else self.content.generation
 
     def linked(self) -> bool:
-        return self.content.marked_linked
+        return self.content.marked_linked and not self.content.missing
 
     def renew(self) -> None:
         self.content.generation += "'"
@@ -69,7 +69,7 @@ class FakeLocalProfile:
         if failure:
             raise failure
         self.restored += 1
-        self.content.missing = False
+        self.content.missing, self.content.marked_linked = False, True
         self.content.generation = f"restored-{self.restored}"
 
     async def set_aside(self) -> None:

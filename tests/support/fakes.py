@@ -142,6 +142,7 @@ class FakePage:
     def tell(self, fact: Fact) -> None:
         """Let the page say something."""
         if not self.closed:
+            self.whatsapp.note(fact)
             self._tell(fact)
 
     def crash(self) -> None:
@@ -381,7 +382,7 @@ class FakeBrowser:
 
     def generation(self) -> str:
         if self.whatsapp.missing:
-            self.whatsapp.missing = False
+            self.whatsapp.missing = self.whatsapp.marked_linked = False
             self.whatsapp.generation += "+"
         return self.whatsapp.generation
 

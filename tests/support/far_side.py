@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from actors.core.facts import Fact, Linked, Unlinked
 from actors.errors import PageRefused
 
 
@@ -19,6 +20,7 @@ class FakeWhatsApp:
     missing: bool = False
     """Whether there is no profile on this machine."""
     marked_linked: bool = False
+    """Whether the profile has held a login that nobody has ended since."""
     linked: bool = True
     quarantined: int = 0
     logouts: int = 0
@@ -27,6 +29,11 @@ class FakeWhatsApp:
     time: Callable[[], float] = lambda: 0.0
     refusals: dict[str, int] = field(default_factory=dict)
     """How many questions about an address its page answers with an error."""
+
+    def note(self, fact: Fact) -> None:
+        """Keep what a fact means for the profile on disk."""
+        if isinstance(fact, Linked | Unlinked):
+            self.marked_linked = isinstance(fact, Linked)
 
     def fail_on(self, address: str) -> None:
         """Raise what a page raises that answers a question with an error, where that is planned."""

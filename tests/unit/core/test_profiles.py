@@ -11,6 +11,8 @@ from actors.core.profiles import (
     Source,
     choose,
     head_after,
+    head_after_logout,
+    head_at_launch,
     may_replace,
     newest_first,
     slot_for,
@@ -27,14 +29,14 @@ NEVER_LINKED = HEAD.model_copy(update={"linked": False})
     ("local", "head", "snapshots", "distrust", "expected"),
     [
         (None, None, 2, None, Choice(Source.FRESH)),
-        ("g9", None, 2, None, Choice(Source.LOCAL)),
-        ("g1", HEAD, 2, None, Choice(Source.LOCAL)),
-        ("g0", HEAD, 1, None, Choice(Source.SNAPSHOT, "profile_restored")),
-        (None, HEAD, 1, None, Choice(Source.SNAPSHOT, "profile_restored")),
-        ("g1", HEAD, 1, "login_lost", Choice(Source.SNAPSHOT, "login_lost")),
-        ("g0", HEAD, 0, None, Choice(Source.LOCAL, "profile_outdated", renew=True)),
-        ("g1", HEAD, 0, "login_lost", Choice(Source.LOCAL, "login_lost")),
-        ("g2", HEAD, 0, "profile_damaged", Choice(Source.LOCAL, "profile_damaged", renew=True)),
+        ("g9", None, 2, None, Choice(Source.LOCAL, login=True)),
+        ("g1", HEAD, 2, None, Choice(Source.LOCAL, login=True)),
+        ("g0", HEAD, 1, None, Choice(Source.SNAPSHOT, "profile_restored", login=True)),
+        (None, HEAD, 1, None, Choice(Source.SNAPSHOT, "profile_restored", login=True)),
+        ("g1", HEAD, 1, "login_lost", Choice(Source.SNAPSHOT, "login_lost", login=True)),
+        ("g0", HEAD, 0, None, Choice(Source.LOCAL, "profile_outdated", renew=True, login=True)),
+        ("g1", HEAD, 0, "login_lost", Choice(Source.LOCAL, "login_lost", login=True)),
+        ("g2", HEAD, 0, "profile_damaged", Choice(Source.LOCAL, "profile_damaged", renew=True, login=True)),
         (None, HEAD, 0, None, Choice(Source.FRESH, "profile_lost")),
         (None, HEAD, 0, "snapshot_unreadable", Choice(Source.FRESH, "snapshot_unreadable")),
         (None, NEVER_LINKED, 2, None, Choice(Source.FRESH)),
@@ -46,7 +48,48 @@ NEVER_LINKED = HEAD.model_copy(update={"linked": False})
 def test_a_local_profile_counts_only_if_the_head_names_it(
     local: str | None, head: ProfileHead | None, snapshots: int, distrust: str | None, expected: Choice
 ) -> None:
-    assert choose(local, head, snapshots=snapshots, distrust=distrust) == expected
+    assert choose(local, head, snapshots=snapshots, linked=True, distrust=distrust) == expected
+
+
+@pytest.mark.parametrize(
+    ("local", "head", "snapshots", "distrust", "expected"),
+    [
+        ("g9", None, 2, None, Choice(Source.LOCAL)),
+        ("g1", HEAD, 0, None, Choice(Source.LOCAL, login=True)),
+        ("g0", HEAD, 1, None, Choice(Source.SNAPSHOT, "profile_restored", login=True)),
+        ("g0", HEAD, 0, None, Choice(Source.LOCAL, "profile_lost", renew=True)),
+        ("g0", HEAD, 0, "snapshot_unreadable", Choice(Source.LOCAL, "snapshot_unreadable", renew=True)),
+    ],
+)
+def test_a_local_profile_without_a_login_is_not_expected_to_have_the_one_that_is_missing(
+    local: str, head: ProfileHead | None, snapshots: int, distrust: str | None, expected: Choice
+) -> None:
+    assert choose(local, head, snapshots=snapshots, linked=False, distrust=distrust) == expected
+
+
+def test_the_head_names_what_is_launched_but_a_login_that_was_not_found_stays_named() -> None:
+    def at_launch(head: ProfileHead | None, chosen: Choice) -> ProfileHead:
+        return head_at_launch(head, chosen, epoch=4, node="b", generation="g2")
+
+    launched = ProfileHead(epoch=4, node="b", generation="g2")
+    with_login = launched.model_copy(update={"linked": True})
+    assert at_launch(None, Choice(Source.FRESH)) == launched
+    assert at_launch(NEVER_LINKED, Choice(Source.FRESH)) == launched
+    assert at_launch(HEAD, Choice(Source.SNAPSHOT, login=True)) == with_login
+    for missing in (Choice(Source.FRESH, "profile_lost"), Choice(Source.LOCAL, "profile_lost", renew=True)):
+        assert at_launch(HEAD, missing) == ProfileHead(epoch=4, node="b", generation="g1", linked=True)
+
+
+def test_nothing_that_ends_here_ends_a_login_that_lies_elsewhere() -> None:
+    for told in (Unlinked("device_removed"), AccountBlocked("banned")):
+        assert head_after(HEAD, told, "g2", elsewhere=True) == HEAD
+    for begun in (Linked("w", None), Synced("w", None)):
+        assert head_after(HEAD, begun, "g2", elsewhere=True).generation == "g2"
+
+
+def test_after_a_logout_no_profile_anywhere_is_the_newest() -> None:
+    ended = head_after_logout(epoch=4, node="b")
+    assert choose("g1", ended, snapshots=2, linked=True) == Choice(Source.FRESH)
 
 
 def test_snapshots_are_looked_up_only_where_one_would_be_restored() -> None:
