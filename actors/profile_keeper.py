@@ -157,6 +157,8 @@ class ProfileKeeper:
             self._was_ready = True
         elif isinstance(fact, Unlinked | AccountBlocked | QrShown):
             self._was_ready = False
+            if self._copying:
+                self._copying.cancel()  # what it would copy now is a profile that was emptied
         if self._wanted and isinstance(fact, Linked | Synced | Unlinked | AccountBlocked):
             generation = self._browser.generation()
             self._wanted = profiles.head_after(self._wanted, fact, generation, elsewhere=self._elsewhere)
@@ -176,8 +178,8 @@ class ProfileKeeper:
             self._head = wanted
 
     def copy(self) -> None:
-        """Begin to make a snapshot of the running browser's profile, unless that is under way."""
-        if self._copying is None or self._copying.done():
+        """Begin to make a snapshot of the running browser's profile, unless that is under way or its login is gone."""
+        if self._was_ready and (self._copying is None or self._copying.done()):
             self._copying = asyncio.create_task(self._copy_running(), name="profile:copy")
             self._copying.add_done_callback(self._ended)
 

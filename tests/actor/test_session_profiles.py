@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from actors.core.facts import AccountBlocked, Linked, QrShown, Synced, Unlinked
+from actors.core.facts import AccountBlocked, Fact, Linked, QrShown, Synced, Unlinked
 from actors.errors import ProfileInUse, ProfileUnsteady, SnapshotDamaged, SnapshotTooLarge
 from actors.messages.commands import SessionLogout, SessionStop
 from actors.messages.events import SessionEvent
@@ -240,6 +240,28 @@ async def test_no_copy_is_made_while_a_send_is_in_flight_or_the_profile_changes(
     assert stage.ports.profile.sealed == []
     await stage.clock.advance(2)
     assert stage.ports.profile.sealed == [True]
+
+
+@pytest.mark.parametrize("told", [Unlinked("login_lost"), QrShown("q", 1, 9), AccountBlocked("banned")])
+async def test_a_copy_under_way_ends_with_the_login(staged: Staged, told: Fact) -> None:
+    stage = await staged()
+    stage.ports.profile.failures.append(ProfileUnsteady("it changes"))
+    await stage.clock.advance(3)
+    stage.browser.close_takes_s = 3  # longer than until the copy is tried again
+    stage.browser.page.tell(told)
+    await settle()
+    await stage.clock.advance(2.5)
+    assert stage.ports.profile.sealed == []
+
+
+async def test_no_copy_is_begun_once_the_login_is_gone(staged: Staged) -> None:
+    stage = await staged()
+    assert stage.actor._parts is not None
+    copies = stage.actor._parts.profiles
+    copies.hear(Unlinked("login_lost"))
+    copies.copy()  # it was due in the same moment
+    await settle()
+    assert stage.ports.profile.sealed == []
 
 
 async def test_a_profile_that_is_too_large_is_named_and_the_session_goes_on(
