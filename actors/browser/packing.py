@@ -104,8 +104,10 @@ def pack(
     size_bytes = sum(seen.size for seen in before.values())
     if size_bytes > max_bytes:
         raise SnapshotTooLarge.beyond(size_bytes, max_bytes)
-    newest_ns = max((seen.changed_ns for seen in before.values()), default=0)
-    if quiet_s and time.time_ns() - newest_ns < quiet_s * 1e9:
+    now_ns = time.time_ns()
+    # A time to come was set by somebody or left by a clock that was put back: it tells nothing and may lie far ahead.
+    newest_ns = max((seen.changed_ns for seen in before.values() if seen.changed_ns <= now_ns), default=0)
+    if quiet_s and now_ns - newest_ns < quiet_s * 1e9:
         raise ProfileUnsteady("the profile changed just now")
     compressor = zstandard.ZstdCompressor(level=_LEVEL)
     with (

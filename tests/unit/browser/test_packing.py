@@ -126,6 +126,17 @@ def test_a_profile_that_was_just_written_is_not_quiet(tmp_path: Path) -> None:
     packed(tmp_path, quiet_s=3_600.0)
 
 
+def test_a_time_that_is_still_to_come_tells_nothing_of_when_a_file_changed(tmp_path: Path) -> None:
+    write(tmp_path, {"browser/a": b"x", "browser/b": b"x"})
+    past, future = time.time() - 7_200, time.time() + 86_400
+    os.utime(tmp_path / "browser/a", (future, future))
+    os.utime(tmp_path / "browser/b", (past, past))
+    packed(tmp_path, quiet_s=3_600.0)
+    os.utime(tmp_path / "browser/b")
+    with pytest.raises(ProfileUnsteady, match="just now"):
+        packed(tmp_path, quiet_s=3_600.0)
+
+
 def test_a_copy_that_is_given_up_ends(tmp_path: Path) -> None:
     write(tmp_path, {"browser/a": b"x"})
     with pytest.raises(ProfileUnsteady, match="given up"):
