@@ -264,8 +264,8 @@ class Profile:
         if target.exists():
             target = target.with_name(f"{name}.{secrets.token_hex(4)}")
         private_folder(target.parent)
+        os.utime(self.folder)  # before it goes there: another session's sweep, or a crash, may follow at once
         self.folder.rename(target)
-        os.utime(target)
 
     def replace_with(self, content: Path) -> None:
         """Put a folder in the place of the profile, which is held and moved aside."""

@@ -170,6 +170,24 @@ async def test_what_was_left_behind_is_swept_and_quarantine_ends_after_its_days(
     assert recent.exists()
 
 
+def test_a_profile_enters_the_quarantine_with_all_its_days(
+    profile: Profile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generation = profile.generation()
+    past = time.time() - QUARANTINE_KEPT_S - 60
+    os.utime(profile.folder, (past, past))
+    other, rename = Profile(tmp_path, SessionKey("acme", "s2")), Path.rename
+
+    def sweep_behind(path: Path, target: Path) -> Path:
+        moved = rename(path, target)
+        other.sweep_quarantine()
+        return moved
+
+    monkeypatch.setattr(Path, "rename", sweep_behind)
+    profile.set_aside()
+    assert (tmp_path / QUARANTINE / f"acme.s1.{generation}").exists()
+
+
 async def test_of_one_session_only_the_last_few_are_kept(profile: Profile, tmp_path: Path) -> None:
     now = time.time()
     folders = [tmp_path / QUARANTINE / f"acme.s1.{number}" for number in range(QUARANTINE_MAX + 3)]
