@@ -270,6 +270,14 @@ class SnapshotTooLarge(SnapshotFailure):
             {"size_bytes": size_bytes, "max_bytes": max_bytes},
         )
 
+    @classmethod
+    def of_files(cls, files: int, max_files: int) -> Self:
+        """Build the error for a profile of that many files."""
+        return cls(
+            f"the profile has {files} files without its caches, at most {max_files} are copied",
+            {"files": files, "max_files": max_files},
+        )
+
 
 class SnapshotDamaged(SnapshotFailure):
     """The copy is not what was once written: cut short, changed or in the wrong order."""

@@ -26,7 +26,7 @@ _LOCKS: Final = frozenset({"LOCK", "lockfile", "SingletonLock", "SingletonCookie
 _LEFT_OUT: Final = _CACHES | _REPORTS | _LOCKS
 _LEVEL: Final = 3
 _BLOCK_BYTES: Final = 256 * 1024
-_MAX_ENTRIES: Final = 100_000
+_MAX_FILES: Final = 100_000
 _MAX_WINDOW_BYTES: Final = 2**27
 """Memory a decompression may take at most: what zstd's own tool allows."""
 
@@ -96,11 +96,13 @@ def pack(
 
     Raises:
         ProfileUnsteady: The profile changed meanwhile, or the work was aborted.
-        SnapshotTooLarge: It weighs more than ``max_bytes``.
+        SnapshotTooLarge: It weighs more than ``max_bytes``, or has more files than ``unpack`` takes.
     """
     import zstandard  # noqa: PLC0415 - late, see the module's docstring
 
     before = inventory(folder, parts)
+    if len(before) > _MAX_FILES:
+        raise SnapshotTooLarge.of_files(len(before), _MAX_FILES)
     size_bytes = sum(seen.size for seen in before.values())
     if size_bytes > max_bytes:
         raise SnapshotTooLarge.beyond(size_bytes, max_bytes)
@@ -139,7 +141,7 @@ def unpack(source: Stream, folder: Path, *, max_bytes: int) -> None:
 
     Raises:
         SnapshotDamaged: It is no such stream.
-        SnapshotTooLarge: Its files weigh more than ``max_bytes``.
+        SnapshotTooLarge: Its files weigh more than ``max_bytes``, or are too many.
     """
     import zstandard  # noqa: PLC0415 - late
 
@@ -156,9 +158,11 @@ def unpack(source: Stream, folder: Path, *, max_bytes: int) -> None:
 
 def _extract(tar: tarfile.TarFile, folder: Path, max_bytes: int) -> None:
     size_bytes = 0
-    for number, entry in enumerate(tar):
+    for number, entry in enumerate(tar, start=1):
         size_bytes += entry.size
-        if number >= _MAX_ENTRIES or size_bytes > max_bytes:
+        if number > _MAX_FILES:
+            raise SnapshotTooLarge.of_files(number, _MAX_FILES)
+        if size_bytes > max_bytes:
             raise SnapshotTooLarge.beyond(size_bytes, max_bytes)
         path = folder / entry.name
         if not entry.isreg() or ".." in path.parts or not path.is_relative_to(folder):

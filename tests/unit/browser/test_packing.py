@@ -85,6 +85,21 @@ def test_a_profile_over_the_limit_is_refused_and_named(tmp_path: Path) -> None:
         unpack(stream, tmp_path / "target", max_bytes=1_000)
 
 
+def test_a_profile_of_too_many_files_is_refused_when_it_is_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "source", {f"browser/{number}": b"x" for number in range(4)})
+    stream = packed(tmp_path / "source")
+    monkeypatch.setattr(packing, "_MAX_FILES", 3)
+    with pytest.raises(SnapshotTooLarge, match="4 files without its caches, at most 3") as caught:
+        packed(tmp_path / "source")
+    assert caught.value.details == {"files": 4, "max_files": 3}
+    with pytest.raises(SnapshotTooLarge, match="4 files"):
+        unpack(stream, tmp_path / "target", max_bytes=LIMIT)
+    (tmp_path / "source/browser/0").unlink()
+    unpack(packed(tmp_path / "source"), tmp_path / "other", max_bytes=LIMIT)
+
+
 @pytest.mark.parametrize("change", ["grows", "shrinks", "vanishes", "appears", "is rewritten", "is written anew"])
 def test_a_profile_that_changes_under_the_copy_is_unsteady(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
