@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 
 from actors.browser.driver import shares
+from actors.browser.finding import find_browser, major_version
 from actors.browser.profile import QUARANTINE
 from actors.clock import SystemClock
 from actors.config import BrowserConfig, LeaseConfig, ProfileConfig, SessionConfig
@@ -133,6 +134,8 @@ async def test_a_login_survives_the_loss_of_a_node_a_move_and_a_damaged_profile(
         await place.linked(actor)
         (stored,) = await eventually(place.snapshots.stored, within_s=WITHIN_S)
         assert (stored.manifest.was_running, stored.manifest.epoch) == (True, 1)
+        browser = find_browser(BrowserConfig().executable)
+        assert stored.manifest.browser_build == f"{browser.name} {await major_version(browser)}"
         # The node is lost: its end makes no snapshot any more, and its disk is gone.
         assert actor._parts is not None
         actor._parts.profiles._was_ready = False

@@ -1,6 +1,7 @@
 """A profile folder sealed and put back: here, on another machine, and where something is wrong. No browser."""
 
 import asyncio
+import os
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,12 @@ from actors.config import BrowserConfig, ProfileConfig, SessionConfig
 from actors.errors import ProfileInUse, ProfileUnsteady, SnapshotDamaged, SnapshotKeyWrong, SnapshotTooLarge
 from actors.messages.ids import SessionKey
 from actors.ports import Sealed
+from tests.support.memory_use import peak
 from tests.support.waiting import eventually
 
 KEY = SessionKey("acme", "s1")
 SECRET = bytes(range(32))
+MIB = 2**20
 LOGIN = "browser/Default/IndexedDB/000003.log"
 
 
@@ -78,6 +81,23 @@ async def test_a_copy_moves_to_another_machine_and_becomes_content_of_its_own(he
     await here.copies.discard(sealed)
     await here.copies.discard(sealed)
     assert not sealed.path.exists()
+
+
+async def test_a_large_profile_needs_little_memory_to_be_copied_and_restored(tmp_path: Path) -> None:
+    here, there = (Node(tmp_path / name, max_bytes=10**9) for name in ("here", "there"))
+    here.log_in()
+    with (here.profile.folder / LOGIN).open("wb") as file:
+        for _ in range(32):
+            file.write(os.urandom(MIB))  # what cannot be compressed
+    with peak() as copying:
+        sealed = await here.seal()
+    assert sealed.size_bytes > 32 * MIB
+    target = await there.copies.incoming()
+    sealed.path.rename(target)
+    with peak() as restoring:
+        await there.copies.unseal(target)
+    assert (there.profile.folder / LOGIN).stat().st_size == 32 * MIB
+    assert max(copying.allocated_bytes, restoring.allocated_bytes) < 4 * MIB
 
 
 async def test_what_a_copy_replaces_lies_aside(here: Node) -> None:
