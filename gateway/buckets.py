@@ -4,6 +4,7 @@ nats-py's ``KeyValue`` does the same through two more layers; here every call go
 deadline and size check, and a lost race is a value (None), not an exception. Imports the connection and direct reads.
 """
 
+from base64 import b64decode
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from math import ceil
@@ -16,6 +17,8 @@ from gateway.connection import Bus
 from gateway.direct import last_message, read_all
 from gateway.inbox import Begun, begun
 
+_NO_MESSAGE: Final = 10037
+_DELETION_MARKS: Final = (b"KV-Operation", b"Nats-Marker-Reason")
 _TTL: Final = "Nats-TTL"
 """Header of a message that goes earlier than its stream's ``max_age`` says (NATS ADR-43), in whole seconds."""
 
@@ -42,6 +45,19 @@ class Bucket:
         """Return a key's value."""
         found = await last_message(self._bus, self._stream, self._prefix + key)
         return None if found is None or found.is_deletion else Entry(key, found.body, found.seq)
+
+    async def leaders(self, key: str) -> Entry | None:
+        """Return a key's value as the stream's leader has it: ``get`` may read from a replica that lags."""
+        answer = await self._bus.api(f"STREAM.MSG.GET.{self._stream}", {"last_by_subj": self._prefix + key})
+        if isinstance(answer, Refused):
+            if answer.err_code == _NO_MESSAGE:
+                return None
+            raise answer.unavailable(f"a look at {key} of {self.name}")
+        message = answer["message"]
+        headers = b64decode(message.get("hdrs", ""))
+        if any(mark in headers for mark in _DELETION_MARKS):
+            return None
+        return Entry(key, b64decode(message.get("data", "")), message["seq"])
 
     async def entries(self) -> AsyncIterator[Entry]:
         """Read all keys, the longest unchanged first."""

@@ -9,10 +9,11 @@ from actors.messages.base import encode
 from actors.messages.ids import SessionKey
 from actors.messages.replies import SessionStatus
 from gateway.buckets import Bucket, Entry
-from gateway.connection import Bus
+from gateway.connection import Bus, connect
 from gateway.mirror import Mirror
-from gateway.streams import STATUS
+from gateway.streams import STATUS, ensure
 from tests.gateway.building import make_status
+from tests.support.nats import NatsServer
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.nats
@@ -56,3 +57,27 @@ async def test_a_value_that_cannot_be_read_is_reported_and_spares_the_others(
     assert fresh.peek(".".join(key)) == make_status(key)
     await fresh.stop()
     assert await Bucket(bus, STATUS).delete(f"{key.tenant_id}.odd", revision)
+
+
+async def test_a_bucket_that_was_made_anew_is_seen_without_a_reconnect(
+    own_nats_server: NatsServer, key: SessionKey
+) -> None:
+    gone, name = f"{key.tenant_id}.gone", ".".join(key)
+    async with await connect(own_nats_server.url, "test") as bus:
+        await ensure(bus)
+        mirror = Mirror(bus, STATUS, SessionStatus.model_validate_json)
+        await mirror.start()
+        bucket = Bucket(bus, STATUS)
+        assert await bucket.leaders(name) is None
+        await bucket.put(gone, encode(make_status(key)))
+        for state in ("starting", "failed"):
+            await bucket.put(name, encode(make_status(key, state)))
+        await eventually(lambda: mirror.peek(name) == make_status(key, "failed"), within_s=2)
+        await bus.api(f"STREAM.DELETE.KV_{STATUS}")
+        await ensure(bus)
+        revision = await bucket.put(name, encode(make_status(key, "ready")))
+        await eventually(lambda: mirror.values() == {name: make_status(key, "ready")}, within_s=5)
+        assert await bucket.leaders(name) == Entry(name, encode(make_status(key, "ready")), revision)
+        assert await bucket.delete(name, revision)
+        assert await bucket.leaders(name) is None
+        await mirror.stop()
