@@ -1,9 +1,10 @@
 """The outbox: what a session tells the world, in order, until JetStream has it.
 
-Owns the session's ``seq``: it is given out when an event is put in, so that order and numbers agree. One task
-publishes; while JetStream does not answer it tries again with growing waits. Statuses go the same way, so that an event
-never overtakes the status it tells of. Bounded: past ``limit`` events are dropped and counted in the log, except
-outcomes of jobs, of which there is one at a time.
+Owns the session's ``seq``. One task publishes, one event after the other, and gives each its number as its turn comes.
+Where the store had the event already (a former owner told it, and died before it could note so) nothing is stored under
+that number, and the next event has it. While JetStream does not answer the task tries again with growing waits.
+Statuses go the same way, so that an event never overtakes the status it tells of. Bounded: past ``limit`` events are
+dropped and counted in the log, except outcomes of jobs, of which there is one at a time.
 """
 
 import asyncio
@@ -90,17 +91,21 @@ class Outbox:
         self._waiting.clear()
 
     def _build(self, event: str, data: EventData, event_id: str | None) -> Event:
-        self._seq += 1
+        """Build an event; its number, and an id that is made of it, come when it is published."""
         return build_event(
-            id=event_id or f"{self._key.session_id}.{self._epoch}.{self._seq}",
+            id=event_id or "",
             event=event,
             tenant_id=self._key.tenant_id,
             session_id=self._key.session_id,
             time=self._clock.now(),
-            seq=self._seq,
             epoch=self._epoch,
             data=data,
         )
+
+    def _numbered(self, event: Event) -> Event:
+        self._seq += 1
+        event_id = event.id or f"{event.session_id}.{event.epoch}.{self._seq}"
+        return event.model_copy(update={"id": event_id, "seq": self._seq})
 
     def _enqueue(self, item: Event | SessionStatus) -> "asyncio.Future[None]":
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -122,12 +127,15 @@ class Outbox:
     async def _store(self, item: Event | SessionStatus) -> None:
         """Store one item, however often it takes; one that can never be stored is dropped, and said so."""
         attempt = 0
+        if not isinstance(item, SessionStatus):
+            item = self._numbered(item)
         while True:
             try:
                 if isinstance(item, SessionStatus):
                     await self._board.put(item)
-                else:
-                    await self._events.publish(item)
+                elif not await self._events.publish(item) and not attempt:
+                    # After a failed try it may be this event, under this number, that the store has.
+                    self._seq -= 1
             except Unavailable as exc:
                 attempt += 1
                 if attempt == 1:

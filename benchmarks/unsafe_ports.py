@@ -46,10 +46,11 @@ class Events:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._events, name)
 
-    async def publish(self, event: Event) -> None:
+    async def publish(self, event: Event) -> bool:
         """Store an event."""
-        if event.event != "job.sending" or self._switch.safe:
-            await self._events.publish(event)
+        if event.event == "job.sending" and not self._switch.safe:
+            return False
+        return await self._events.publish(event)
 
 
 @dataclass(frozen=True, slots=True)

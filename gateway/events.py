@@ -46,8 +46,8 @@ _OUTBOX_RETRY: Final = RetryPolicy(first_delay_s=0.1, max_delay_s=2.0)
 _log = logging.getLogger("wafleet.nats")
 
 
-async def publish_event(bus: Bus, event: Event) -> None:
-    """Store an event; a repeat of its id is stored once (within the duplicate window of 2 min).
+async def publish_event(bus: Bus, event: Event) -> bool:
+    """Store an event; a repeat of its id is stored once (within the duplicate window of 2 min), and False then.
 
     Raises:
         Unavailable: JetStream refused or did not answer.
@@ -55,15 +55,17 @@ async def publish_event(bus: Bus, event: Event) -> None:
     outcome = await (await begin_event(bus, event)).outcome()
     if isinstance(outcome, WafleetError):
         raise outcome
+    return outcome
 
 
-async def begin_event(bus: Bus, event: Event) -> Begun[None]:
+async def begin_event(bus: Bus, event: Event) -> Begun[bool]:
     """Send a ``publish_event`` whose outcome is waited for later."""
 
-    async def judge(msg: Msg) -> None:
+    async def judge(msg: Msg) -> bool:
         answer = publish_ack(msg)
         if isinstance(answer, Refused):
             raise answer.unavailable(f"event {event.event}")
+        return not answer.duplicate
 
     key = SessionKey(event.tenant_id, event.session_id)
     headers = {"Nats-Msg-Id": dedup_id(key, event.id)}
@@ -77,9 +79,9 @@ class JetStreamEventSink:
         self._bus: Final = bus
         self._key: Final = key
 
-    async def publish(self, event: Event) -> None:
-        """Store an event; returns when JetStream has it."""
-        await publish_event(self._bus, event)
+    async def publish(self, event: Event) -> bool:
+        """Store an event; returns when JetStream has it: False if it had one of that id before."""
+        return await publish_event(self._bus, event)
 
     async def last_seq(self) -> int:
         """Return the highest ``seq`` stored for this session, 0 if none."""
@@ -96,9 +98,9 @@ class JetStreamEventPublisher:
     def __init__(self, bus: Bus) -> None:
         self._bus: Final = bus
 
-    async def publish(self, event: Event) -> None:
-        """Store an event; returns when JetStream has it."""
-        await publish_event(self._bus, event)
+    async def publish(self, event: Event) -> bool:
+        """Store an event; returns when JetStream has it: False if it had one of that id before."""
+        return await publish_event(self._bus, event)
 
 
 class EventOutbox:
@@ -153,7 +155,7 @@ class EventOutbox:
         while True:
             publishing = await asyncio.gather(*(begin_event(self._bus, event) for event in batch))
             outcomes = [await begun_one.outcome() for begun_one in publishing]
-            errors = {event.id: error for event, error in zip(batch, outcomes, strict=True) if error is not None}
+            errors = {e.id: error for e, error in zip(batch, outcomes, strict=True) if isinstance(error, WafleetError)}
             batch = [event for event in batch if event.id in errors]
             if not batch:
                 return

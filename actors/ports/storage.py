@@ -70,8 +70,8 @@ class JobRecords(Protocol):
 class EventSink(Protocol):
     """``WA_EVENTS`` of one session."""
 
-    async def publish(self, event: Event) -> None:
-        """Store an event; returns when JetStream has it."""
+    async def publish(self, event: Event) -> bool:
+        """Store an event; returns when JetStream has it: False if it had one of that id before."""
         ...
 
     async def last_seq(self) -> int:
@@ -89,8 +89,8 @@ class EventSink(Protocol):
 class EventPublisher(Protocol):
     """``WA_EVENTS`` of every session, for who speaks in an owner's place."""
 
-    async def publish(self, event: Event) -> None:
-        """Store an event; returns when JetStream has it."""
+    async def publish(self, event: Event) -> bool:
+        """Store an event; returns when JetStream has it: False if it had one of that id before."""
         ...
 
 

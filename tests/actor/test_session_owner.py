@@ -338,10 +338,10 @@ async def test_an_event_that_can_never_be_stored_does_not_hold_up_the_rest(
 ) -> None:
     publish = MemoryEvents.publish
 
-    async def refuse_sending(events: MemoryEvents, event: Event) -> None:
+    async def refuse_sending(events: MemoryEvents, event: Event) -> bool:
         if event.event == "job.sending":
             raise InvalidCommand("too large")
-        await publish(events, event)
+        return await publish(events, event)
 
     monkeypatch.setattr(MemoryEvents, "publish", refuse_sending)
     stage = await staged()
@@ -364,9 +364,9 @@ async def test_an_event_never_overtakes_the_status_it_tells_of(staged: Staged, m
     publish = MemoryEvents.publish
     seen: list[tuple[str, str]] = []
 
-    async def look(events: MemoryEvents, event: Event) -> None:
+    async def look(events: MemoryEvents, event: Event) -> bool:
         seen.append((event.event, ports.board.statuses[-1].state))
-        await publish(events, event)
+        return await publish(events, event)
 
     monkeypatch.setattr(MemoryEvents, "publish", look)
     await staged(ports)

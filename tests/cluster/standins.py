@@ -125,8 +125,9 @@ class BoardClient:
     async def raise_epoch(self) -> int:
         raise AssertionError("the supervisor needs no epoch")
 
-    async def publish(self, event: Event) -> None:
+    async def publish(self, event: Event) -> bool:
         await self._board.told.remote(event)
+        return True
 
     async def born(self, key: SessionKey, pid: int) -> None:
         await self._board.born.remote(key, pid)

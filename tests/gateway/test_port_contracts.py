@@ -140,8 +140,9 @@ async def test_records_are_created_once_and_replaced_at_their_revision_only(port
 async def test_events_are_numbered_on_from_the_highest_of_the_owner(ports: Ports, key: SessionKey) -> None:
     assert await ports.events.last_seq() == 0
     for number, seq in enumerate((7, 8, None)):
-        await ports.events.publish(make_event(key, number, seq=seq, event="session.ready" if seq else "session.failed"))
-    await ports.events.publish(make_event(key, 1, seq=9))
+        name = "session.ready" if seq else "session.failed"
+        assert await ports.events.publish(make_event(key, number, seq=seq, event=name))
+    assert not await ports.events.publish(make_event(key, 1, seq=9))
     assert await ports.events.last_seq() == 8
 
 

@@ -114,13 +114,14 @@ class MemoryEvents(Store):
         self.clock: Callable[[], datetime] = lambda: datetime.now(UTC)
         """The store's clock."""
 
-    async def publish(self, event: Event) -> None:
+    async def publish(self, event: Event) -> bool:
         self.reach("publish")
         if any(earlier.id == event.id for earlier in self.published):
             self.repeats.append(event)
-            return
+            return False
         self.published.append(event)
         self.stored_at.append(self.clock())
+        return True
 
     async def last_seq(self) -> int:
         self.reach("last_seq")
