@@ -8,8 +8,10 @@ server forgot the first (it forgets what was deleted, and everything older than 
 drops what has a final record or another body hash, so a stray is taken back here only for tidiness.
 
 A record whose job the log refused must not survive, else a later repeat would be told "accepted" of a job that nobody
-holds. A publish without an answer is another matter: the job may be stored, so the record stays and the asker is told
-to ask again with the same key.
+holds. But a gateway may die before it takes it back. So a record that no owner has touched proves nothing by itself:
+before a repeat is answered from it alone, the log is asked, and a record that has no job there is taken back. A publish
+without an answer is another matter: the job may be stored, so the record stays and the asker is told to ask again with
+the same key.
 
 Imports job log and records.
 """
@@ -19,7 +21,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from actors.errors import InvalidCommand, QueueFull, Unavailable, WafleetError
+from actors.errors import InvalidCommand, Unavailable, WafleetError
+from actors.messages.ids import SessionKey
 from actors.messages.jobs import Job, JobRecord, new_record
 from gateway.inbox import Begun
 from gateway.jobs import JobWriter, PubAck
@@ -28,7 +31,7 @@ from gateway.records import RecordStore
 _MAX_TRIES: Final = 4
 """A record that vanishes between our create and our read was taken back by another request: then it is made again."""
 _TAKEN_BACK_WITHIN: Final = timedelta(seconds=30)
-"""An untouched record younger than this may belong to a request whose job is being refused right now."""
+"""An untouched record younger than this may belong to a request whose job is being stored or refused right now."""
 
 _log = logging.getLogger("wafleet.gateway")
 
@@ -64,15 +67,13 @@ class JobStore:
 
         Raises:
             InvalidCommand: That request said something else.
-            Unavailable: JetStream did not answer.
+            Unavailable: JetStream did not answer, or that request is just being dealt with.
         """
         if job.idempotency_key is None:
             return None
-        found = await self._records.get(job.key, job.job_id)
-        if found is None or found.value.request_id == job.request_id:
-            return None
-        _check_same(job, found.value)
-        return Stored(found.value, duplicate=True)
+        being_stored = Unavailable(f"job {job.job_id} is being stored; ask again", {"job_id": job.job_id})
+        record = await self._earlier(job, undecided=being_stored)
+        return None if record is None else Stored(record, duplicate=True)
 
     async def resume(self, job: Job) -> Stored | None:
         """Find the job that an earlier delivery of the same request made; what it left half-made is taken back.
@@ -84,14 +85,11 @@ class JobStore:
             found = await self._records.get(job.key, job.job_id)
             if found is None or found.value.request_id != job.request_id:
                 return None
-            record = found.value
-            touched = not record.is_open or record.attempts or record.seq is not None
-            accepted_at = record.history[0].time
-            if touched or await self._jobs.find_seq(job.key, record.lane, job.job_id, accepted_at) is not None:
-                return Stored(record, duplicate=False)
-            if await self._records.delete(record, found.revision):
+            if await self._was_logged(job.key, found.value):
+                return Stored(found.value, duplicate=False)
+            if await self._records.delete(found.value, found.revision):
                 return None
-        raise Unavailable(f"the record of job {job.job_id} changes all the time; ask again", {"job_id": job.job_id})
+        raise _restless(job)
 
     async def store(self, job: Job) -> Stored:
         """Store a job. Raises as ``finish``."""
@@ -125,7 +123,36 @@ class JobStore:
             if found is not None:
                 return await self._met(job, found.value, published)
             storing = await self.begin(job)
-        raise Unavailable(f"the record of job {job.job_id} comes and goes; ask again", {"job_id": job.job_id})
+        raise _restless(job)
+
+    async def _earlier(self, job: Job, *, undecided: WafleetError) -> JobRecord | None:
+        """Return the record of another request's job; one whose job never came into the log is taken back.
+
+        Raises:
+            InvalidCommand: That request said something else.
+            WafleetError: ``undecided``, where that job may be on its way into the log.
+        """
+        for _ in range(_MAX_TRIES):
+            found = await self._records.get(job.key, job.job_id)
+            if found is None or found.value.request_id == job.request_id:
+                return None
+            record = found.value
+            _check_same(job, record)
+            if await self._was_logged(job.key, record):
+                return record
+            # It may have been carried out since the record was read: then its revision is another one.
+            if job.accepted_at - record.history[0].time < _TAKEN_BACK_WITHIN:
+                if await self._records.get(job.key, job.job_id) == found:
+                    raise undecided
+            elif await self._records.delete(record, found.revision):
+                return None
+        raise _restless(job)
+
+    async def _was_logged(self, key: SessionKey, record: JobRecord) -> bool:
+        """Tell whether a record's job is in the log or was: its owner has touched the record, or the log holds it."""
+        if not record.is_open or record.attempts or record.seq is not None:
+            return True
+        return await self._jobs.find_seq(key, record.lane, record.job_id, record.history[0].time) is not None
 
     async def _met(self, job: Job, record: JobRecord, published: PubAck) -> Stored:
         """Judge a record that was there before ours."""
@@ -151,13 +178,10 @@ class JobStore:
             if _is_definite(error):
                 await self._undo(record, created)
             raise error
-        found = None if isinstance(created, WafleetError) else await self._records.get(job.key, job.job_id)
-        if found is None or found.value.request_id == job.request_id:
+        earlier = None if isinstance(created, WafleetError) else await self._earlier(job, undecided=error)
+        if earlier is None:
             raise error
-        _check_same(job, found.value)
-        if _may_be_unstored(found.value, job, error):
-            raise error
-        return found.value
+        return earlier
 
     async def _undo(self, record: JobRecord, revision: int) -> None:
         try:
@@ -171,12 +195,8 @@ def _is_definite(error: WafleetError) -> bool:
     return not isinstance(error, Unavailable) or "err_code" in error.details
 
 
-def _may_be_unstored(record: JobRecord, job: Job, error: WafleetError) -> bool:
-    """Tell whether an earlier request's job may not be in the log: nobody has touched it, and this one got no place."""
-    if not record.is_open or record.attempts or record.seq is not None:
-        return False
-    young = job.accepted_at - record.history[0].time < _TAKEN_BACK_WITHIN
-    return young or not isinstance(error, QueueFull)
+def _restless(job: Job) -> Unavailable:
+    return Unavailable(f"the record of job {job.job_id} changes all the time; ask again", {"job_id": job.job_id})
 
 
 def _check_same(job: Job, record: JobRecord) -> None:
