@@ -66,7 +66,7 @@ class DirectSends:
                 if refusal is None:
                     stored = await self._store.store(job)
                 else:
-                    earlier = await self._store.find(job)
+                    earlier = await self._store.recall(job)
                     if earlier is None:
                         raise refusal
                     stored = earlier

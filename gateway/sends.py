@@ -2,8 +2,9 @@
 
 Theory of operation. A repeat of an idempotency key is answered with the first job whatever speaks against the command
 by now (a full window, a failed session, a passed ``expires_at``); so every refusal that may come and go asks for an
-earlier job first. On the way of a job that is taken there is no question to anybody but JetStream: session and status
-come from memory. Direct mode goes on in ``direct_sends``; commands of the inbox come from ``command_inbox``.
+earlier job first, in the records and in the log. On the way of a job that is taken there is no question to anybody but
+JetStream: session and status come from memory. Direct mode goes on in ``direct_sends``; commands of the inbox come from
+``command_inbox``.
 
 Imports intake, storing, queries and events.
 """
@@ -95,7 +96,7 @@ class Sends:
         if earlier is not None:
             return earlier
         if origin.given_up:
-            raise Unavailable("a part of the system was away too long; send it again")
+            refusal = Unavailable("a part of the system was away too long; send it again")
         return await self._stored(job, refusal)
 
     async def _judged(
@@ -119,7 +120,7 @@ class Sends:
 
     async def _earlier(self, job: Job, refusal: WafleetError) -> Stored:
         """Find the job that this one repeats; without one the refusal stands."""
-        earlier = await self._store.find(job)
+        earlier = await self._store.recall(job)
         if earlier is None:
             raise refusal
         return earlier

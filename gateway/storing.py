@@ -13,6 +13,10 @@ before a repeat is answered from it alone, the log is asked, and a record that h
 without an answer is another matter: the job may be stored, so the record stays and the asker is told to ask again with
 the same key.
 
+The other way round, a job whose record was not taken lies in the log and will be sent. Whoever asks again stores the
+record then, but one who is to be refused stores nothing: so before a refusal the log is asked too, by the message id,
+which the server knows for two minutes after the job was stored.
+
 Imports job log and records.
 """
 
@@ -74,6 +78,24 @@ class JobStore:
         being_stored = Unavailable(f"job {job.job_id} is being stored; ask again", {"job_id": job.job_id})
         record = await self._earlier(job, undecided=being_stored)
         return None if record is None else Stored(record, duplicate=True)
+
+    async def recall(self, job: Job) -> Stored | None:
+        """Find the job that an earlier request made, before this one is refused: the log may hold it without a record.
+
+        Raises:
+            InvalidCommand: That request said something else.
+            Unavailable: JetStream did not answer, or that request is just being dealt with.
+        """
+        earlier = await self.find(job)
+        if earlier is not None or (job.idempotency_key is None and job.inbox_seq is None):
+            return earlier
+        logged = await self._jobs.find_recent(job)
+        if logged is None:
+            return None
+        record = new_record(logged)
+        _check_same(job, record)
+        await self._make_up(record)
+        return Stored(record, duplicate=logged.request_id != job.request_id)
 
     async def resume(self, job: Job) -> Stored | None:
         """Find the job that an earlier delivery of the same request made; what it left half-made is taken back.
@@ -182,6 +204,13 @@ class JobStore:
         if earlier is None:
             raise error
         return earlier
+
+    async def _make_up(self, record: JobRecord) -> None:
+        """Create the record that a job in the log has not, as its session does where it comes first."""
+        try:
+            await self._records.create(record)
+        except WafleetError as exc:
+            _log.warning("job %s has no record until its session makes it: %s", record.job_id, exc)
 
     async def _undo(self, record: JobRecord, revision: int) -> None:
         try:

@@ -1,19 +1,31 @@
 """What log and record of one job mean together, also where a request came only half-way."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
+import orjson
 import pytest
 
+from actors.clock import SystemClock
 from actors.config import QueueConfig
-from actors.errors import QueueFull, Unavailable
+from actors.errors import InvalidCommand, QueueFull, ReconnectExhausted, Unavailable
+from actors.messages.commands import SendText
 from actors.messages.ids import SessionKey, dedup_id
 from actors.messages.jobs import Job, new_record
+from actors.messages.records import DesiredSession
+from actors.messages.replies import JobAccepted, QueueReply, RateLimitReply, SessionStatus
+from gateway.command_inbox import MAX_TRIES, CommandInbox
 from gateway.connection import Bus, connect
+from gateway.inbox import Begun
 from gateway.jobs import JetStreamJobLog, JobWriter
+from gateway.pulling import Again, Delivery
 from gateway.records import RecordStore
+from gateway.sends import Sends
 from gateway.storing import JobStore
 from gateway.streams import declared, ensure
-from tests.gateway.building import make_job
+from tests.gateway.building import make_desired, make_job, make_status
+from tests.gateway.replicas import PHONE
+from tests.gateway.test_inbox import told
 from tests.support.nats import NatsServer
 
 pytestmark = pytest.mark.nats
@@ -108,3 +120,115 @@ async def test_a_job_that_is_carried_out_while_it_is_looked_for_is_an_earlier_re
         found = await store.find(again(job, after_s=after_s))
         assert found is not None
         assert found.record.status == "sent"
+
+
+# --- a job whose record was not taken ---------------------------------------------------------------------------------
+
+
+class KnownSession:
+    """A session that takes sends until it is told otherwise."""
+
+    state = "ready"
+
+    async def current(self, key: SessionKey) -> tuple[DesiredSession, SessionStatus]:
+        return make_desired(key), make_status(key, self.state)
+
+    async def window_and_queue(self, key: SessionKey) -> tuple[RateLimitReply, QueueReply]:
+        raise Unavailable("nobody knows")
+
+
+@pytest.fixture
+def session() -> KnownSession:
+    return KnownSession()
+
+
+@pytest.fixture
+def sends(bus: Bus, session: KnownSession) -> Sends:
+    nobody: Any = None
+    return Sends(
+        queries=session, store=store_on(bus), direct=nobody, outbox=nobody, clock=SystemClock(), queue=QueueConfig()
+    )
+
+
+@pytest.fixture
+def full(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """The bucket of records takes nothing."""
+    refusal = Unavailable("JetStream refused a write: maximum bytes exceeded", {"err_code": 10077})
+
+    async def refused(*_: object) -> Begun[int | None]:
+        async def judge(_: object) -> int | None:
+            return None
+
+        return Begun(refusal, judge)
+
+    async def raises(*_: object) -> int | None:
+        raise refusal
+
+    monkeypatch.setattr(RecordStore, "begin_create", refused)
+    monkeypatch.setattr(RecordStore, "create", raises)
+    return monkeypatch
+
+
+def delivery(key: SessionKey, tries: int, stored_at: datetime, **fields: object) -> Delivery:
+    body = orjson.dumps({"to": PHONE, "message": "x", **fields})
+    return Delivery(f"wa.{key.tenant_id}.inbox.{key.session_id}.send.text", body, 7, stored_at, tries, "")
+
+
+@pytest.mark.usefixtures("full")
+@pytest.mark.parametrize("fields", [{}, {"idempotency_key": "k"}], ids=["", "with a key"])
+async def test_a_command_whose_job_lies_in_the_log_is_accepted_at_last_without_a_record(
+    bus: Bus, key: SessionKey, sends: Sends, fields: dict[str, object]
+) -> None:
+    inbox, now = CommandInbox(bus, sends, SystemClock()), datetime.now(UTC)
+    for tries in range(1, MAX_TRIES + 1):
+        assert isinstance(await inbox.handle(delivery(key, tries, now, **fields)), Again)
+    assert await inbox.handle(delivery(key, MAX_TRIES + 1, now, **fields)) is None
+    [job] = await logged(bus, key)
+    [event] = await told(bus, key)
+    assert (event.event, event.data.job_id, event.data.inbox_seq) == ("job.accepted", job.job_id, 7)
+
+
+async def test_a_command_whose_job_lies_in_the_log_is_accepted_by_a_session_that_failed_meanwhile(
+    bus: Bus, key: SessionKey, sends: Sends, session: KnownSession, full: pytest.MonkeyPatch
+) -> None:
+    inbox, now = CommandInbox(bus, sends, SystemClock()), datetime.now(UTC)
+    assert isinstance(await inbox.handle(delivery(key, 1, now)), Again)
+    full.undo()
+    session.state = "failed"
+    assert await inbox.handle(delivery(key, 2, now)) is None
+    [job] = await logged(bus, key)
+    [event] = await told(bus, key)
+    assert (event.event, event.data.job_id) == ("job.accepted", job.job_id)
+    found = await RecordStore(bus).get(key, job.job_id)
+    assert found is not None
+    assert found.value == new_record(job)
+
+
+async def test_a_key_whose_job_lies_in_the_log_is_repeated_at_a_session_that_failed_meanwhile(
+    bus: Bus, key: SessionKey, sends: Sends, session: KnownSession, full: pytest.MonkeyPatch
+) -> None:
+    def saying(text: str, idempotency_key: str = "k") -> SendText:
+        return SendText(to=PHONE, message=text, idempotency_key=idempotency_key)
+
+    with pytest.raises(Unavailable, match="maximum bytes"):
+        await sends.send(key, saying("x"))
+    full.undo()
+    session.state = "failed"
+    with pytest.raises(InvalidCommand, match="another command"):
+        await sends.send(key, saying("y"))
+    with pytest.raises(ReconnectExhausted):
+        await sends.send(key, saying("x", "another"))
+    reply = await sends.send(key, saying("x"))
+    [job] = await logged(bus, key)
+    assert reply == JobAccepted(job_id=job.job_id, status="accepted", duplicate=True)
+
+
+async def test_what_was_deleted_from_the_log_is_not_there_and_asking_stores_nothing(bus: Bus, key: SessionKey) -> None:
+    writer, job = JobWriter(bus, QueueConfig()), keyed(key)
+    assert await writer.find_recent(job) is None
+    ack = await writer.publish(job)
+    assert await writer.find_recent(job) == job
+    await writer.publish(make_job(key))
+    await writer.delete(key, ack.seq)
+    assert await writer.find_recent(job) is None
+    assert len(await logged(bus, key)) == 1
