@@ -92,7 +92,7 @@ class JobCommands:
         """
         if record.status not in _ENDED_UNSENT or record.attempts:
             return
-        seq = await self._seq_in_log(record)
+        seq = await self._jobs.find_seq(record)
         if seq is not None:
             await self._announce(record)
             await self._clear(record, seq)
@@ -137,15 +137,11 @@ class JobCommands:
         )
         await publish_event(self._bus, event)
 
-    async def _seq_in_log(self, record: JobRecord) -> int | None:
-        key = SessionKey(record.tenant_id, record.session_id)
-        return await self._jobs.find_seq(key, record.lane, record.job_id, record.history[0].time)
-
     async def _clear(self, record: JobRecord, seq: int | None) -> None:
         """Take the job out of the log; where that fails, the session does it when it comes to the job."""
         key = SessionKey(record.tenant_id, record.session_id)
         try:
-            seq = seq or await self._seq_in_log(record)
+            seq = seq or await self._jobs.find_seq(record)
             if seq is not None:
                 await self._jobs.delete(key, seq)
         except WafleetError as exc:

@@ -20,7 +20,7 @@ from actors.config import QueueConfig
 from actors.errors import QueueFull, WafleetError
 from actors.messages.base import encode
 from actors.messages.ids import SessionKey, dedup_id
-from actors.messages.jobs import LANES, Job, LaneName
+from actors.messages.jobs import LANES, Job, JobRecord, LaneName
 from actors.ports import StoredJob
 from gateway.answers import Refused, Stored, publish_ack
 from gateway.connection import Bus
@@ -114,13 +114,19 @@ class JobWriter:
             raise outcome
         return outcome
 
-    async def begin(self, job: Job) -> Begun[PubAck]:
-        """Send a ``publish`` whose outcome is waited for later."""
+    async def begin(self, job: Job, *, of_its_body: bool = False) -> Begun[PubAck]:
+        """Send a ``publish`` whose outcome is waited for later.
+
+        Args:
+            job: The job.
+            of_its_body: Store it also where the server knows its id, unless it is known with this very body.
+        """
 
         async def judge(answer: Msg) -> PubAck:
             return self._judge(job, publish_ack(answer))
 
-        headers = {_MSG_ID: dedup_id(job.key, job.job_id)}
+        message_id = dedup_id(job.key, job.job_id, job.body_hash) if of_its_body else dedup_id(job.key, job.job_id)
+        headers = {_MSG_ID: message_id}
         return await begun(self._bus.begin(job_subject(job.key, job.lane), encode(job), headers=headers), judge)
 
     def _judge(self, job: Job, answer: Stored | Refused) -> PubAck:
@@ -150,26 +156,22 @@ class JobWriter:
         stored = next((_parse(message) for message in page.messages if message.seq == seq), None)
         return None if stored is None else stored.job
 
-    async def find_seq(self, key: SessionKey, lane: LaneName, job_id: str, accepted_at: datetime) -> int | None:
-        """Find a waiting job's sequence; None if it is not there.
+    async def find_seq(self, record: JobRecord) -> int | None:
+        """Find the sequence of a record's job; None if it is not there (another body under the same id is not it).
 
-        Args:
-            key: The session.
-            lane: Where it waits.
-            job_id: The job.
-            accepted_at: When it was made, by a gateway's clock. What was stored before that is not read, unless the job
-                is not found behind it: whoever cancels a full lane job by job would else read it 10,000 times.
+        What was stored before the job was accepted is not read, unless the job is not found behind it: whoever cancels
+        a full lane job by job would else read it 10,000 times.
         """
-        for since in (accepted_at - _CLOCKS_DIFFER_BY, None):
-            seq = await self._seq_since(since, key, lane, job_id)
+        for since in (record.history[0].time - _CLOCKS_DIFFER_BY, None):
+            seq = await self._seq_since(since, record)
             if seq is not None:
                 return seq
         return None
 
-    async def _seq_since(self, since: datetime | None, key: SessionKey, lane: LaneName, job_id: str) -> int | None:
-        needle = job_id.encode()
-        async for message in read_all(self._bus, WA_JOBS, job_subject(key, lane), since=since):
-            if needle in message.body and (job := _parse(message)) is not None and job.job.job_id == job_id:
+    async def _seq_since(self, since: datetime | None, record: JobRecord) -> int | None:
+        needle = record.job_id.encode()
+        async for message in read_all(self._bus, WA_JOBS, job_subject(record.key, record.lane), since=since):
+            if needle in message.body and (found := _parse(message)) is not None and record.is_of(found.job):
                 return message.seq
         return None
 

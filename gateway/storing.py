@@ -5,7 +5,9 @@ other takes too long. The record decides: whoever creates it made the job. If it
 session's owner read the job first and created it, which is as good. With another request's id the command is a repeat
 of an idempotency key, answered with the first job as it is now. The job log may hold a repeat a second time where the
 server forgot the first (it forgets what was deleted, and everything older than its duplicate window): the session
-drops what has a final record or another body hash, so a stray is taken back here only for tidiness.
+drops what has a final record or another body hash, so a stray is taken back here only for tidiness. And where the
+server knew the id, it may know it from another body under the same key, which is dropped or taken back: so what the log
+holds is looked at then, and a job whose record stands is stored once more, under an id of its body.
 
 A record whose job the log refused must not survive, else a later repeat would be told "accepted" of a job that nobody
 holds. But a gateway may die before it takes it back. So a record that no owner has touched proves nothing by itself:
@@ -26,7 +28,6 @@ from datetime import timedelta
 from typing import Final
 
 from actors.errors import InvalidCommand, Unavailable, WafleetError
-from actors.messages.ids import SessionKey
 from actors.messages.jobs import Job, JobRecord, new_record
 from gateway.inbox import Begun
 from gateway.jobs import JobWriter, PubAck
@@ -107,7 +108,7 @@ class JobStore:
             found = await self._records.get(job.key, job.job_id)
             if found is None or found.value.request_id != job.request_id:
                 return None
-            if await self._was_logged(job.key, found.value):
+            if await self._was_logged(found.value):
                 return Stored(found.value, duplicate=False)
             if await self._records.delete(found.value, found.revision):
                 return None
@@ -134,6 +135,8 @@ class JobStore:
         for _ in range(_MAX_TRIES):
             created = await storing.creating.outcome()  # the later one first: one wake-up
             published = await storing.publishing.outcome()
+            if isinstance(published, PubAck) and published.duplicate and isinstance(created, int):
+                published = await self._assured(job, published)
             if isinstance(published, WafleetError):
                 earlier = await self._refused(job, record, published, created)
                 return Stored(earlier, duplicate=True)
@@ -160,7 +163,7 @@ class JobStore:
                 return None
             record = found.value
             _check_same(job, record)
-            if await self._was_logged(job.key, record):
+            if await self._was_logged(record):
                 return record
             # It may have been carried out since the record was read: then its revision is another one.
             if job.accepted_at - record.history[0].time < _TAKEN_BACK_WITHIN:
@@ -170,11 +173,9 @@ class JobStore:
                 return None
         raise _restless(job)
 
-    async def _was_logged(self, key: SessionKey, record: JobRecord) -> bool:
+    async def _was_logged(self, record: JobRecord) -> bool:
         """Tell whether a record's job is in the log or was: its owner has touched the record, or the log holds it."""
-        if not record.is_open or record.attempts or record.seq is not None:
-            return True
-        return await self._jobs.find_seq(key, record.lane, record.job_id, record.history[0].time) is not None
+        return _is_touched(record) or await self._jobs.find_seq(record) is not None
 
     async def _met(self, job: Job, record: JobRecord, published: PubAck) -> Stored:
         """Judge a record that was there before ours."""
@@ -184,7 +185,22 @@ class JobStore:
         if stray:
             await self._take_back(job, published.seq)
         _check_same(job, record)
+        if published.duplicate and not _is_touched(record):
+            assured = await self._assured(job, published)
+            if isinstance(assured, WafleetError):
+                raise assured
         return Stored(record, duplicate=True)
+
+    async def _assured(self, job: Job, known: PubAck) -> PubAck | WafleetError:
+        """See to it that the log holds a job whose record stands and whose id the server knew already.
+
+        It may know it from a request that said something else: the record decides between the two, and this job's is
+        the one that stands.
+        """
+        logged = await self._jobs.at(job.key, known.seq)
+        if logged is not None and logged.body_hash == job.body_hash:
+            return known
+        return await (await self._jobs.begin(job, of_its_body=True)).outcome()
 
     async def _take_back(self, job: Job, seq: int) -> None:
         try:
@@ -217,6 +233,11 @@ class JobStore:
             await self._records.delete(record, revision)
         except WafleetError as exc:
             _log.warning("the record of refused job %s stays until it expires: %s", record.job_id, exc)
+
+
+def _is_touched(record: JobRecord) -> bool:
+    """Tell whether an owner has seen the job, or somebody ended it."""
+    return not record.is_open or bool(record.attempts) or record.seq is not None
 
 
 def _is_definite(error: WafleetError) -> bool:

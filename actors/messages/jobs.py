@@ -155,6 +155,15 @@ class JobRecord(Message):
         """Whether the job still waits for its outcome."""
         return self.status in OPEN_STATUSES
 
+    @property
+    def key(self) -> SessionKey:
+        """The session the job belongs to."""
+        return SessionKey(self.tenant_id, self.session_id)
+
+    def is_of(self, job: Job) -> bool:
+        """Tell whether a job of the log is this one; the log may hold another body under the same id."""
+        return (self.job_id, self.body_hash) == (job.job_id, job.body_hash)
+
 
 def new_record(job: Job, *, seq: int | None = None) -> JobRecord:
     """Build the first record of a job: accepted, no attempt."""

@@ -99,16 +99,18 @@ async def test_a_job_that_cannot_be_read_is_reported_and_holds_up_nobody(
 
 
 @pytest.mark.parametrize("late", [timedelta(0), timedelta(hours=1)], ids=["clocks agree", "a clock is wrong"])
-async def test_a_waiting_job_is_found_by_its_id_and_lane(
+async def test_a_waiting_job_is_found_by_its_id_lane_and_body(
     bus: Bus, writer: JobWriter, key: SessionKey, late: timedelta
 ) -> None:
     jobs = [make_job(key) for _ in range(600)]
     began = datetime.now(UTC) + late
     acks = await asyncio.gather(*(writer.publish(job) for job in jobs))
-    assert await writer.find_seq(key, "normal", jobs[500].job_id, began) == acks[500].seq
-    assert await writer.find_seq(key, "high", jobs[500].job_id, began) is None
+    record = new_record(jobs[500].model_copy(update={"accepted_at": began}))
+    assert await writer.find_seq(record) == acks[500].seq
+    for other in ({"lane": "high"}, {"body_hash": "1" * 64}):
+        assert await writer.find_seq(record.model_copy(update=other)) is None
     await writer.delete(key, acks[500].seq)
-    assert await writer.find_seq(key, "normal", jobs[500].job_id, began) is None
+    assert await writer.find_seq(record) is None
 
 
 async def test_a_waiting_job_is_looked_for_from_where_it_was_accepted(
@@ -131,7 +133,8 @@ async def test_a_waiting_job_is_looked_for_from_where_it_was_accepted(
 
     read_batch = direct.read_batch
     monkeypatch.setattr(direct, "read_batch", counted)
-    assert await writer.find_seq(key, "normal", job.job_id, last.messages[0].stored_at) == ack.seq
+    record = new_record(job.model_copy(update={"accepted_at": last.messages[0].stored_at}))
+    assert await writer.find_seq(record) == ack.seq
     assert read == 2
 
 

@@ -1,5 +1,6 @@
 """What log and record of one job mean together, also where a request came only half-way."""
 
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,18 +11,18 @@ from actors.clock import SystemClock
 from actors.config import QueueConfig
 from actors.errors import InvalidCommand, QueueFull, ReconnectExhausted, Unavailable
 from actors.messages.commands import SendText
-from actors.messages.ids import SessionKey, dedup_id
+from actors.messages.ids import SessionKey, dedup_id, job_id_of_key
 from actors.messages.jobs import Job, new_record
 from actors.messages.records import DesiredSession
 from actors.messages.replies import JobAccepted, QueueReply, RateLimitReply, SessionStatus
 from gateway.command_inbox import MAX_TRIES, CommandInbox
 from gateway.connection import Bus, connect
 from gateway.inbox import Begun
-from gateway.jobs import JetStreamJobLog, JobWriter
+from gateway.jobs import JetStreamJobLog, JobWriter, PubAck
 from gateway.pulling import Again, Delivery
 from gateway.records import RecordStore
 from gateway.sends import Sends
-from gateway.storing import JobStore
+from gateway.storing import JobStore, Storing
 from gateway.streams import declared, ensure
 from tests.gateway.building import make_desired, make_job, make_status
 from tests.gateway.replicas import PHONE
@@ -38,7 +39,8 @@ def store_on(bus: Bus) -> JobStore:
 
 def keyed(key: SessionKey, body: str = "0") -> Job:
     """A job as a request with an idempotency key makes it."""
-    return make_job(key).model_copy(update={"idempotency_key": "k", "body_hash": body * 64})
+    job = make_job(key, job_id=job_id_of_key(key, "k"))
+    return job.model_copy(update={"idempotency_key": "k", "body_hash": body * 64})
 
 
 def again(job: Job, *, after_s: float = 0) -> Job:
@@ -232,3 +234,77 @@ async def test_what_was_deleted_from_the_log_is_not_there_and_asking_stores_noth
     await writer.delete(key, ack.seq)
     assert await writer.find_recent(job) is None
     assert len(await logged(bus, key)) == 1
+
+
+# --- one key, two bodies ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def other_bus(nats_server: NatsServer) -> AsyncIterator[Bus]:
+    """The connection of another gateway."""
+    async with await connect(nats_server.url, "another gateway") as connection:
+        yield connection
+
+
+async def judge(store: JobStore, records: RecordStore, job: Job, published: Begun[PubAck]) -> None:
+    """Create a job's record after its publish, too late, and answer its request."""
+    record = new_record(job)
+    with pytest.raises(InvalidCommand, match="another command"):
+        await store.finish(Storing(job, record, published, await records.begin_create(record)))
+
+
+@pytest.mark.parametrize("first_is_judged", ["before the other looks", "after it", "never"])
+async def test_of_two_bodies_under_one_key_the_accepted_one_lies_in_the_log(
+    bus: Bus, other_bus: Bus, key: SessionKey, monkeypatch: pytest.MonkeyPatch, *, first_is_judged: str
+) -> None:
+    """The log took the first, the record is the second's."""
+    first, second = keyed(key, "1"), keyed(key, "2")
+    published = await JobWriter(bus, QueueConfig()).begin(first)
+    assert isinstance(await published.outcome(), PubAck)
+    at = JobWriter.at
+
+    async def judged_first(writer: JobWriter, key: SessionKey, seq: int) -> Job | None:
+        await judge(store_on(bus), RecordStore(bus), first, published)
+        return await at(writer, key, seq)
+
+    if first_is_judged == "before the other looks":
+        monkeypatch.setattr(JobWriter, "at", judged_first)
+    stored = await store_on(other_bus).store(second)
+    assert (stored.record.body_hash, stored.duplicate) == (second.body_hash, False)
+    if first_is_judged == "after it":
+        await judge(store_on(bus), RecordStore(bus), first, published)
+    assert await logged(bus, key) == [first, second][first_is_judged != "never" :]
+
+
+async def test_a_repeat_sees_to_it_that_the_log_holds_its_body_where_the_first_request_died(
+    bus: Bus, key: SessionKey
+) -> None:
+    store, first, second = store_on(bus), keyed(key, "1"), keyed(key, "2")
+    await JobWriter(bus, QueueConfig()).publish(first)
+    assert isinstance(await (await store.begin(second)).creating.outcome(), int)
+    for _ in range(2):
+        assert (await store.store(again(second, after_s=1))).duplicate
+        assert [job.body_hash for job in await logged(bus, key)] == [first.body_hash, second.body_hash]
+
+
+async def test_a_body_that_finds_no_place_beside_the_other_is_refused_and_leaves_no_record(
+    own_nats_server: NatsServer, key: SessionKey
+) -> None:
+    async with await connect(own_nats_server.url, "test") as bus:
+        await ensure(bus, declared(QueueConfig(max_waiting_per_lane=1)))
+        store, first, second = store_on(bus), keyed(key, "1"), keyed(key, "2")
+        await JobWriter(bus, QueueConfig()).publish(first)
+        with pytest.raises(QueueFull):
+            await store.store(second)
+        assert await RecordStore(bus).get(key, second.job_id) is None
+        await RecordStore(bus).create(new_record(second))
+        with pytest.raises(QueueFull):
+            await store.store(again(second, after_s=1))
+
+
+async def test_a_repeat_whose_first_record_was_not_taken_stores_no_second_copy(bus: Bus, key: SessionKey) -> None:
+    job = keyed(key)
+    await JobWriter(bus, QueueConfig()).publish(job)
+    for duplicate in (False, True):
+        assert (await store_on(bus).store(again(job, after_s=1 + duplicate))).duplicate is duplicate
+    assert await logged(bus, key) == [job]

@@ -22,6 +22,14 @@ def test_a_first_record_is_accepted_and_tells_the_job() -> None:
     assert first.is_open
 
 
+def test_a_record_is_of_one_job_of_one_session_and_of_no_other_body_under_its_id() -> None:
+    first = new_record(job(1))
+    assert first.key == SessionKey("acme", "s1")
+    assert first.is_of(job(1))
+    assert not first.is_of(job(2))
+    assert not first.is_of(job(1).model_copy(update={"body_hash": "f" * 64}))
+
+
 def test_only_open_statuses_keep_a_job_in_the_log() -> None:
     assert not OPEN_STATUSES & set(ACK_STATUSES)
     assert record(attempt(), status="sending").is_open
