@@ -5,9 +5,12 @@ other takes too long. The record decides: whoever creates it made the job. If it
 session's owner read the job first and created it, which is as good. With another request's id the command is a repeat
 of an idempotency key, answered with the first job as it is now. The job log may hold a repeat a second time where the
 server forgot the first (it forgets what was deleted, and everything older than its duplicate window): the session
-drops what has a final record or another body hash, so a stray is taken back here only for tidiness. And where the
-server knew the id, it may know it from another body under the same key, which is dropped or taken back: so what the log
-holds is looked at then, and a job whose record stands is stored once more, under an id of its body.
+drops what has a final record or another body hash, so a stray is taken back here only for tidiness. For the session to
+drop it, the record must be there as long as the stray: so each repeat renews the record of a job that has its outcome.
+
+Where the server knew the id of a job, it may know it from another body under the same key, which is dropped or taken
+back: so what the log holds is looked at then, and a job whose record stands is stored once more, under an id of its
+body.
 
 A record whose job the log refused must not survive, else a later repeat would be told "accepted" of a job that nobody
 holds. But a gateway may die before it takes it back. So a record that no owner has touched proves nothing by itself:
@@ -29,6 +32,7 @@ from typing import Final
 
 from actors.errors import InvalidCommand, Unavailable, WafleetError
 from actors.messages.jobs import Job, JobRecord, new_record
+from actors.ports import Revised
 from gateway.inbox import Begun
 from gateway.jobs import JobWriter, PubAck
 from gateway.records import RecordStore
@@ -77,8 +81,8 @@ class JobStore:
         if job.idempotency_key is None:
             return None
         being_stored = Unavailable(f"job {job.job_id} is being stored; ask again", {"job_id": job.job_id})
-        record = await self._earlier(job, undecided=being_stored)
-        return None if record is None else Stored(record, duplicate=True)
+        found = await self._earlier(job, undecided=being_stored)
+        return None if found is None else Stored(found.value, duplicate=True)
 
     async def recall(self, job: Job) -> Stored | None:
         """Find the job that an earlier request made, before this one is refused: the log may hold it without a record.
@@ -146,11 +150,11 @@ class JobStore:
                 return Stored(record, duplicate=False)
             found = await self._records.get(job.key, job.job_id)
             if found is not None:
-                return await self._met(job, found.value, published)
+                return await self._met(job, found, published)
             storing = await self.begin(job)
         raise _restless(job)
 
-    async def _earlier(self, job: Job, *, undecided: WafleetError) -> JobRecord | None:
+    async def _earlier(self, job: Job, *, undecided: WafleetError) -> Revised[JobRecord] | None:
         """Return the record of another request's job; one whose job never came into the log is taken back.
 
         Raises:
@@ -164,7 +168,7 @@ class JobStore:
             record = found.value
             _check_same(job, record)
             if await self._was_logged(record):
-                return record
+                return found
             # It may have been carried out since the record was read: then its revision is another one.
             if job.accepted_at - record.history[0].time < _TAKEN_BACK_WITHIN:
                 if await self._records.get(job.key, job.job_id) == found:
@@ -177,10 +181,12 @@ class JobStore:
         """Tell whether a record's job is in the log or was: its owner has touched the record, or the log holds it."""
         return _is_touched(record) or await self._jobs.find_seq(record) is not None
 
-    async def _met(self, job: Job, record: JobRecord, published: PubAck) -> Stored:
+    async def _met(self, job: Job, found: Revised[JobRecord], published: PubAck) -> Stored:
         """Judge a record that was there before ours."""
+        record = found.value
         if record.request_id == job.request_id:
             return Stored(record, duplicate=False)
+        await self._outlive_copies(found)
         stray = not published.duplicate and (record.body_hash != job.body_hash or not record.is_open)
         if stray:
             await self._take_back(job, published.seq)
@@ -202,6 +208,15 @@ class JobStore:
             return known
         return await (await self._jobs.begin(job, of_its_body=True)).outcome()
 
+    async def _outlive_copies(self, found: Revised[JobRecord]) -> None:
+        """Begin the time of a record with an outcome anew: a copy that this repeat may leave in the log is as young."""
+        if found.value.is_open:
+            return
+        try:
+            await self._records.update(found.value, found.revision)  # who is faster has renewed it
+        except WafleetError as exc:
+            _log.warning("the record of repeated job %s was not renewed: %s", found.value.job_id, exc)
+
     async def _take_back(self, job: Job, seq: int) -> None:
         try:
             await self._jobs.delete(job.key, seq)
@@ -219,7 +234,8 @@ class JobStore:
         earlier = None if isinstance(created, WafleetError) else await self._earlier(job, undecided=error)
         if earlier is None:
             raise error
-        return earlier
+        await self._outlive_copies(earlier)
+        return earlier.value
 
     async def _make_up(self, record: JobRecord) -> None:
         """Create the record that a job in the log has not, as its session does where it comes first."""

@@ -308,3 +308,39 @@ async def test_a_repeat_whose_first_record_was_not_taken_stores_no_second_copy(b
     for duplicate in (False, True):
         assert (await store_on(bus).store(again(job, after_s=1 + duplicate))).duplicate is duplicate
     assert await logged(bus, key) == [job]
+
+
+# --- a repeat of a job that has its outcome ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("answer", ["stored", "lost", "another body"])
+async def test_the_record_of_a_job_with_an_outcome_outlives_what_a_repeat_leaves_in_the_log(
+    bus: Bus, key: SessionKey, monkeypatch: pytest.MonkeyPatch, *, answer: str
+) -> None:
+    """The copy of a repeat may stay there; without the record it would be sent."""
+    store, records, job = store_on(bus), RecordStore(bus), keyed(key)
+    sent = new_record(job).model_copy(update={"status": "sent"})
+    before = await records.create(sent)
+    assert before is not None
+
+    async def stays(*_: object) -> None:
+        raise Unavailable("no answer")
+
+    def unheard(*_: object) -> PubAck:
+        raise Unavailable("no answer")
+
+    monkeypatch.setattr(JobWriter, "delete", stays)
+    if answer == "another body":
+        with pytest.raises(InvalidCommand, match="another command"):
+            await store.store(again(keyed(key, "1"), after_s=60))
+    else:
+        repeat = again(job, after_s=60)
+        if answer == "lost":
+            monkeypatch.setattr(JobWriter, "_judge", unheard)
+        stored = await store.store(repeat)
+        assert (stored.record.status, stored.duplicate) == ("sent", True)
+    found = await records.get(key, job.job_id)
+    assert found is not None
+    assert found.value == sent
+    assert found.revision > before
+    assert len(await logged(bus, key)) == 1
