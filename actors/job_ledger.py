@@ -25,6 +25,8 @@ T = TypeVar("T")
 _INSIST_EVERY_S: Final = 1.0
 _CREATE_TRIES: Final = 3
 _CANCEL_BATCH: Final = 64
+_NOT_STORED: Final = 0
+"""The revision of a record that nothing was written of."""
 _EVENT_OF: Final[dict[JobStatus, JobEventName]] = {
     "failed": "message.failed",
     "expired": "message.failed",
@@ -54,6 +56,8 @@ class JobLedger:
     async def load(self, job: Job, seq: int) -> Revised[JobRecord]:
         """Return a job's record; where the owner is first, its create is the record, and that of an old job is final.
 
+        An old job that is no longer in the log needs no record: whoever took it out told its outcome.
+
         Raises:
             Unavailable: The store did not answer.
         """
@@ -64,6 +68,8 @@ class JobLedger:
             record, now = new_record(job, seq=seq), self._clock.now()
             if settle := attempts.unrecorded(job, now):
                 record = attempts.settled(record, settle, sent_key=None, now=now)
+                if not await self._is_logged(job.lane, seq):
+                    return Revised(record, _NOT_STORED)
             revision = await self._records.create(record)
             if revision is not None:
                 return Revised(record, revision)
@@ -106,11 +112,21 @@ class JobLedger:
         return record
 
     async def finish(self, seq: int, record: JobRecord) -> None:
-        """Announce the outcome that a record holds and delete the job; both may be repeated."""
+        """Announce the outcome that a record holds and delete the job; both may be repeated.
+
+        An outcome that was only inferred (``attempts.unrecorded``) is for a job in the log: what a gateway cancelled or
+        expired while it waited here in memory has been told.
+        """
+        if attempts.is_inferred(record) and not await self._insist(partial(self._is_logged, record.lane, seq)):
+            return
         outcome = "sent" if record.status not in _EVENT_OF else record.status
         event = _EVENT_OF.get(record.status, "message.sent")
         await self._outbox.publish(event, _job_data(record), f"{record.job_id}.{outcome}")
         await self._insist(partial(self._jobs.delete, seq))
+
+    async def _is_logged(self, lane: LaneName, seq: int) -> bool:
+        """Tell whether the log still holds a job."""
+        return any(stored.seq == seq for stored in await self._jobs.read(lane, seq - 1, 1))
 
     async def drop(self, seq: int) -> None:
         """Delete what is no job of its own; nothing is announced, its record belongs to another."""

@@ -6,7 +6,8 @@ session's owner read the job first and created it, which is as good. With anothe
 of an idempotency key, answered with the first job as it is now. The job log may hold a repeat a second time where the
 server forgot the first (it forgets what was deleted, and everything older than its duplicate window): the session
 drops what has a final record or another body hash, so a stray is taken back here only for tidiness. For the session to
-drop it, the record must be there as long as the stray: so each repeat renews the record of a job that has its outcome.
+drop it, the record must be there as long as the stray: so each repeat renews the record of a job that has its outcome,
+and takes its own copy back where the first still waits.
 
 Where the server knew the id of a job, it may know it from another body under the same key, which is dropped or taken
 back: so what the log holds is looked at then, and a job whose record stands is stored once more, under an id of its
@@ -195,6 +196,9 @@ class JobStore:
             assured = await self._assured(job, published)
             if isinstance(assured, WafleetError):
                 raise assured
+            published = assured
+        if not published.duplicate and record.is_open:
+            await self._take_back_second(job, record, published.seq)
         return Stored(record, duplicate=True)
 
     async def _assured(self, job: Job, known: PubAck) -> PubAck | WafleetError:
@@ -216,6 +220,16 @@ class JobStore:
             await self._records.update(found.value, found.revision)  # who is faster has renewed it
         except WafleetError as exc:
             _log.warning("the record of repeated job %s was not renewed: %s", found.value.job_id, exc)
+
+    async def _take_back_second(self, job: Job, record: JobRecord, seq: int) -> None:
+        """Take a copy back that lies behind the first: in a long pause it would outlive the record of its outcome."""
+        try:
+            first = await self._jobs.find_seq(record)
+        except WafleetError as exc:
+            _log.warning("a repeat of job %s may stay in the log for its session to drop: %s", job.job_id, exc)
+            return
+        if first is not None and first < seq:
+            await self._take_back(job, seq)
 
     async def _take_back(self, job: Job, seq: int) -> None:
         try:

@@ -123,6 +123,11 @@ def unrecorded(job: Job, now: datetime) -> Settle | None:
     return unconfirmed("it had its outcome so long ago that its record has run out")
 
 
+def is_inferred(record: JobRecord) -> bool:
+    """Tell whether an outcome is that of ``unrecorded``: no other job is unconfirmed without an attempt."""
+    return record.status == "unconfirmed" and not record.attempts
+
+
 def review(record: JobRecord, refusal: Settle | None) -> Finished | LookUp | Settle | Begin:
     """Decide what a job's record calls for.
 

@@ -221,3 +221,22 @@ async def test_a_logout_calls_an_old_job_without_a_record_unconfirmed(staged: St
     assert await stage.ended() == Ended("logged_out", "logout")
     assert stage.record(job).status == "unconfirmed"
     assert ports.jobs.jobs == {}
+
+
+async def test_an_old_job_that_was_taken_out_of_the_log_while_it_waited_in_memory_is_told_no_more(
+    staged: Staged,
+) -> None:
+    """A gateway cancelled it in a pause, and told so; since then the record of it has run out."""
+    stage = await staged()
+    await stage.ask(SessionPause())
+    gone, waiting = stage.accept(aged(stage.job())), stage.accept(aged(stage.job()))
+    await settle()
+    stage.ports.jobs.jobs = {seq: job for seq, job in stage.ports.jobs.jobs.items() if job != gone}
+    del stage.ports.records.stored[gone.job_id]
+    await stage.ask(SessionResume())
+    assert stage.whatsapp.accepted == [waiting.message_id]
+    assert stage.ports.events.of("message.unconfirmed") == []
+    assert gone.job_id not in stage.ports.records.stored
+    reply = await stage.ask(QueueQuery())
+    assert isinstance(reply, QueueReply)
+    assert (reply.waiting.normal, reply.active) == (0, 0)

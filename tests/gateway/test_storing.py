@@ -344,3 +344,30 @@ async def test_the_record_of_a_job_with_an_outcome_outlives_what_a_repeat_leaves
     assert found.value == sent
     assert found.revision > before
     assert len(await logged(bus, key)) == 1
+
+
+async def test_a_repeat_of_a_waiting_job_leaves_no_second_copy_behind_it(
+    bus: Bus, key: SessionKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind a pause longer than a record is kept, its outcome would be guessed."""
+    store, job = store_on(bus), keyed(key)
+    await store.store(job)
+    forget(monkeypatch)
+    for after_s in (150, 300):
+        assert (await store.store(again(job, after_s=after_s))).duplicate
+        assert await logged(bus, key) == [job]
+
+
+async def test_a_repeat_that_cannot_look_for_the_first_copy_is_answered_and_keeps_its_own(
+    bus: Bus, key: SessionKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, job = store_on(bus), keyed(key)
+    await RecordStore(bus).create(new_record(job))
+
+    async def away(*_: object) -> None:
+        raise Unavailable("no answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(JobWriter, "find_seq", away)
+        assert (await store.store(again(job, after_s=150))).duplicate
+    assert [job.body_hash for job in await logged(bus, key)] == [job.body_hash]

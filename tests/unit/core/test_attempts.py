@@ -31,6 +31,12 @@ def test_a_new_job_needs_no_record_and_an_old_one_without_is_not_sent() -> None:
     assert (old.outcome, code(old)) == ("unconfirmed", "send_unconfirmed")
 
 
+def test_only_a_job_without_an_attempt_is_unconfirmed_by_inference() -> None:
+    assert attempts.is_inferred(record(status="unconfirmed"))
+    assert not attempts.is_inferred(record(attempt(), status="unconfirmed"))
+    assert not attempts.is_inferred(record(status="cancelled"))
+
+
 def test_no_record_goes_before_its_absence_tells_something() -> None:
     with pytest.raises(ValidationError):
         QueueConfig(record_ttl_s=2 * attempts.RECORDED_WITHIN.total_seconds() - 1)
