@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from actors.messages.jobs import ACK_STATUSES
 from gateway.client import Client
 from simulator.client import SimulatedPhone
 from simulator.server import SimulatorServer
@@ -66,9 +67,9 @@ async def test_a_killed_raylet_ends_up_and_costs_neither_a_qr_nor_a_job(
         assert (await client.queue("s1")).waiting.normal == 1
         await client.resume("s1")
 
-        async def delivered() -> bool:
-            return (await client.job("s1", job.job_id)).status == "delivered"
+        async def sent() -> bool:
+            return (await client.job("s1", job.job_id)).status in ACK_STATUSES
 
-        await eventually(delivered, within_s=30)
+        await eventually(sent, within_s=30)
         assert [entry.body for entry in await phone.sent()] == ["outlives Ray"]
     assert run.left() == []
