@@ -10,8 +10,8 @@ WafleetError
 ├── SendFailure          the fate of one message
 │   ├── RecipientNotFound · MediaRejected · SendFailed · SendUnconfirmed · JobExpired · JobCancelled
 ├── PageFailure          the far side's doing: becomes an input of the state machine, never reaches a tenant as such
-│   ├── BrowserLaunchFailed · BrowserGone · PageCrashed · PageUnresponsive · PageRefused · ProfileInUse ·
-│       ProfileDamaged
+│   ├── BrowserLaunchFailed · BrowserGone · PageCrashed · PageUnresponsive · QuestionUnanswered · PageRefused ·
+│       ProfileInUse · ProfileDamaged
 └── SnapshotFailure      a copy of a profile cannot be made or used; a session goes on without it
     ├── ProfileUnsteady · SnapshotTooLarge · SnapshotDamaged · SnapshotKeyWrong
 
@@ -225,6 +225,12 @@ class PageUnresponsive(PageFailure):
     """The page did not answer within its deadline."""
 
     code = "page_unresponsive"
+
+
+class QuestionUnanswered(PageFailure):
+    """The page left one question unanswered, though WhatsApp's server answered another one through it."""
+
+    code = "question_unanswered"
 
 
 class PageRefused(PageFailure):

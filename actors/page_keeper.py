@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from actors.core import signals
-from actors.core.facts import Fact
+from actors.core.facts import ConnectionLost, Fact
 from actors.core.signals import PageEffect, SessionInput
 from actors.deadlines import cancel, within
 from actors.errors import PageFailure, Unavailable, WafleetError
@@ -97,6 +97,8 @@ class PageKeeper:
         self.renewals = 0
         """Counts what was begun to get another page: what was asked of the page before says nothing about the next."""
         """Counts browsers: facts of an older one are dropped."""
+        self.losses = 0
+        """Counts lost connections: the answer to what was asked before one may have gone with it."""
         self._earlier_pages = 0
         """Pages of all earlier browsers of this owner."""
         self._closing: Page | None = None
@@ -291,6 +293,7 @@ class PageKeeper:
     def _hear(self, fact: Fact, life: int) -> None:
         if life != self._life:
             return
+        self.losses += isinstance(fact, ConnectionLost)
         if self._profiles.hear(fact):
             self._steps.append(_NoteHead())
             self._stirred.set()

@@ -17,6 +17,7 @@ from actors.core import attempts
 from actors.core.attempts import Begin, Finished, Here, LookUp, RenewPage, Settle
 from actors.core.facts import BrowserEnded, PageEnded
 from actors.core.signals import Fate, Faulted, Handled, HandleJob, PageSilent, SessionInput
+from actors.core.silences import Silences
 from actors.deadlines import cancel, done_within
 from actors.errors import (
     BrowserGone,
@@ -24,6 +25,7 @@ from actors.errors import (
     PageCrashed,
     PageRefused,
     PageUnresponsive,
+    QuestionUnanswered,
     RecipientNotFound,
     SendFailed,
     Unavailable,
@@ -49,6 +51,8 @@ class _Work:
 
     order: HandleJob
     page: Page | None
+    losses: int
+    """Lost connections before it began."""
     called: bool = False
     """Whether its message may have reached the server under this handling."""
 
@@ -79,11 +83,12 @@ class Sender:
         self._config = config
         self._tell = tell
         self._log = log
+        self._silences = Silences()
         self._current: tuple[_Work, asyncio.Task[Handled]] | None = None
 
     def begin(self, order: HandleJob) -> None:
         """Handle a job; how it ended is told."""
-        work = _Work(order, self._keeper.page)
+        work = _Work(order, self._keeper.page, self._keeper.losses)
         task = asyncio.create_task(self._handle(work), name=f"job:{order.held.job.job_id}")
         self._current = (work, task)
         task.add_done_callback(lambda done: self._ended(work, done))
@@ -121,8 +126,9 @@ class Sender:
         except Unavailable as exc:
             self._log.warning("Job %s waits: %s", work.order.held.job.job_id, exc)
             return work.ended(Fate.UNAVAILABLE)
-        except (PageUnresponsive, PageRefused) as exc:
-            return work.ended(self._broken(work), PageSilent(exc.code))
+        except (PageUnresponsive, QuestionUnanswered, PageRefused) as exc:
+            silence = PageSilent(exc.code, answers_others=isinstance(exc, QuestionUnanswered))
+            return work.ended(self._broken(work), silence)
         except PageCrashed as exc:
             return work.ended(self._broken(work), PageEnded(exc.code))
         except BrowserGone as exc:
@@ -148,7 +154,7 @@ class Sender:
         if not order.ready:
             return Fate.NEEDS_PAGE
         try:
-            found = await self._asked(lambda: self._look_up(work, verdict.attempt))
+            found = await self._asked(work, lambda: self._look_up(work, verdict.attempt))
         except PageRefused as exc:
             # Every further page would answer so, and the job would hold the queue for good.
             return await self._settle(work, stored, attempts.unconfirmed(f"it can't be looked up ({exc.message})"))
@@ -182,7 +188,7 @@ class Sender:
         prepared: Prepared | None = None
         try:
             prepared = await page.prepare(job.content)
-            chat = await self._asked(lambda: page.resolve(job.address))
+            chat = await self._asked(work, lambda: page.resolve(job.address))
         except (MediaRejected, RecipientNotFound) as exc:
             return await self._settle(work, stored, attempts.refuse(attempts.failed(exc), in_doubt=begin.in_doubt))
         except PageRefused as exc:
@@ -194,8 +200,37 @@ class Sender:
             if prepared and prepared.path:
                 await page.discard(prepared)
 
-    async def _asked(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """Ask the page; an answer that is an error is asked for again, since some pass. Raises ``PageRefused``."""
+    async def _asked(self, work: _Work, ask: Callable[[], Awaitable[T]]) -> T:
+        """Ask the page something about a job.
+
+        Raises:
+            PageUnresponsive: It does not answer.
+            QuestionUnanswered: It does not answer this.
+            PageRefused: It answers with an error, or page after page answered others but not this.
+        """
+        seq = work.order.held.seq
+        try:
+            answer = await self._insisted(ask)
+        except PageUnresponsive as exc:
+            if not await self._answers_others(work):
+                raise
+            if self._silences.add(seq):
+                raise PageRefused(f"{exc.message}; it was asked in several browsers", exc.details) from exc
+            self._log.warning("%s, but WhatsApp's server answers: a new browser is asked", exc)
+            raise QuestionUnanswered(exc.message, exc.details) from exc
+        self._silences.forget(seq)
+        return answer
+
+    async def _answers_others(self, work: _Work) -> bool:
+        """Tell whether a page that was silent is well, and its line was all the time."""
+        try:
+            await self._page(work).ask_server()
+        except (PageUnresponsive, PageRefused):
+            return False
+        return work.losses == self._keeper.losses
+
+    async def _insisted(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """Ask, and where the answer is an error again, since some pass."""
         for pause_s in _ASK_AGAIN_S:
             try:
                 return await ask()
@@ -240,8 +275,8 @@ class Sender:
                 page.send(prepared, chat, attempt.full_key, timeout_s=timeout_s), attempt.full_key
             )
         except PageUnresponsive:
-            # Silent for this call only, or altogether? The lookup tells, and raises in the second case.
-            return await self._conclude(work, written, await self._look_up(work, attempt))
+            # Silent for this call only, for this chat, or altogether? The lookup tells, and raises in the last cases.
+            return await self._conclude(work, written, await self._asked(work, lambda: self._look_up(work, attempt)))
         except SendFailed as exc:
             return await self._refused(work, written, exc)
         if sent.ack == attempts.ACK_REFUSED:

@@ -338,6 +338,10 @@ class WhatsAppPage:
             unheard_for_ms=heard["unheardMs"],
         )
 
+    async def ask_server(self) -> None:
+        """Ask WhatsApp's server what it can always answer; returns once it did."""
+        await self._calls.ask("askServer", timeout_s=self._config.hearing.answer_timeout_s)
+
     async def arm_fuse(self, left_s: float) -> None:
         """Let the page end by itself after this time and no sooner.
 

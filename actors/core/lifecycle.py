@@ -17,8 +17,9 @@ entries are generated.
 Pairing is no failure: ``PAIRING`` never counts an attempt. ``RECONNECTING`` has three ways in: the socket was lost
 (``ARM_GRACE``: the page gets a moment to heal itself), something broke (``ARM_BACKOFF``: an attempt is counted), or
 nothing is wrong with the connection, so that nothing is counted: a send is in doubt (``RELOAD_PAGE``), or the browser
-grew too large (``RENEW_BROWSER``). ``ARM_BACKOFF`` without an attempt left leads to ``RETRIES_EXHAUSTED``. A page whose
-socket was lost under a send does not heal itself: it says so (``SEND_DOUBTED``) and is renewed at once.
+grew too large or left a single question unanswered (``RENEW_BROWSER``). ``ARM_BACKOFF`` without an attempt left leads
+to ``RETRIES_EXHAUSTED``. A page whose socket was lost under a send does not heal itself: it says so (``SEND_DOUBTED``)
+and is renewed at once.
 
 A profile that held a login and now shows a QR, or whose storage is gone, is taken from the last snapshot, once: the
 core makes ``LOGIN_VANISHED`` of it. After that a QR is a QR, except while reconnecting: there it means that the login
@@ -78,7 +79,7 @@ class Input(StrEnum):
     PAGE_DEAF = auto()
     """The page answers, but hears nothing of what WhatsApp tells it."""
     RECYCLE = auto()
-    """The browser grew too large; no send is in flight."""
+    """The browser grew too large and no send is in flight, or it left the question of a single job unanswered."""
     SEND_DOUBTED = auto()
     """A message may still leave; only a new page makes sure that it does not."""
     START_FAILED = auto()

@@ -211,8 +211,9 @@ class SessionCore:
                 damaged = self._machine.login.damaged(reason, now)
                 failed = Input.LOGIN_VANISHED if damaged else Input.START_FAILED
                 self._machine.apply_if_allowed(Cause(failed, reason), now)
-            case signals.PageSilent(reason):
-                self._machine.apply_if_allowed(Cause(Input.PROBE_FAILED, reason), now)
+            case signals.PageSilent(reason, answers_others):
+                silence = Input.RECYCLE if answers_others else Input.PROBE_FAILED
+                self._machine.apply_if_allowed(Cause(silence, reason), now)
             case signals.Probed() if self.state is State.READY:
                 self._judge(item, now)
             case signals.Weighed(pss_bytes) if self.state is State.READY:

@@ -116,6 +116,8 @@ class PageSilent:
     """The page let a deadline pass."""
 
     reason: str
+    answers_others: bool = False
+    """Whether it is a single question that it does not answer: nothing is wrong with the connection."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,6 +135,10 @@ class Page(Protocol):
         """Make a round trip through the page."""
         ...
 
+    async def ask_server(self) -> None:
+        """Ask WhatsApp's server what it can always answer; returns once it did. Raises ``PageRefused`` for an error."""
+        ...
+
     async def screenshot(self) -> bytes:
         """Take a PNG."""
         ...

@@ -62,6 +62,22 @@ async def hanging_send(session: Session, phone: SimulatedPhone) -> tuple[str, "a
     return bare, sending
 
 
+async def test_a_question_that_hangs_is_told_from_a_server_that_is_silent(
+    config: SessionConfig, phone: SimulatedPhone
+) -> None:
+    async with opened(config) as session:
+        await session.link(phone)
+        await session.page._calls.page.evaluate(
+            "() => { window.__wafleet.operations.resolve = () => new Promise(() => {}); }"
+        )
+        with pytest.raises(PageUnresponsive):
+            await session.page.resolve(ANN)
+        await session.page.ask_server()
+        await phone.silence(ME)
+        with pytest.raises(PageUnresponsive):
+            await session.page.ask_server()
+
+
 async def test_a_killed_renderer_and_a_wedged_page_are_cured_by_a_reload(
     config: SessionConfig, phone: SimulatedPhone
 ) -> None:

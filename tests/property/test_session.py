@@ -59,7 +59,8 @@ DEAF = signals.Probed(ready=True, reason="", server_answered=False)
 STUCK = signals.Probed(ready=True, reason="", unheard=9, unheard_for_s=600.0)
 _PEACE_ROUNDS = 400
 """Of a second each: several polls of the log, and time in the window for more jobs than 40 steps accept."""
-FAILURES = [None, PageEnded("x"), BrowserEnded("x"), signals.PageSilent("x")]
+ODD = signals.PageSilent("x", answers_others=True)
+FAILURES = [None, PageEnded("x"), BrowserEnded("x"), signals.PageSilent("x"), ODD]
 
 
 class Sessions(RuleBasedStateMachine):

@@ -123,9 +123,7 @@ class FakePage:
         self.whatsapp = browser.whatsapp
         self.page_number = 1
         self.processes: Sequence[tuple[int, float]] = ((4711, 1.0),)
-        self.alive = True
-        self.closed = False
-        self.killed = False
+        self.alive, self.closed, self.killed = True, False, False
         self.wedged = False
         """Whether every call runs into its deadline."""
         self.deaf = False
@@ -198,7 +196,7 @@ class FakePage:
 
     async def resolve(self, address: str) -> Chat:
         await self._answer("resolve")
-        self.whatsapp.fail_on(address)
+        await self.whatsapp.fail_on(address)
         if self._browser.peek_send() == "no_recipient":
             self._browser.next_send()
             raise RecipientNotFound(f"{address} is not on WhatsApp", {"to": address})
@@ -263,7 +261,7 @@ class FakePage:
 
     async def lookup(self, full_key: str, bare_id: str, address: str) -> Found | None:
         await self._answer("lookup")
-        self.whatsapp.fail_on(address)
+        await self.whatsapp.fail_on(address)
         ack = self.whatsapp.stored.get(full_key)
         return None if ack is None else Found(full_key, ack)
 
@@ -276,6 +274,10 @@ class FakePage:
         state = "OPENING" if self.deaf else "CONNECTED"
         vitals = Vitals(ready=not self.deaf, socket_state=state, stream_mode="MAIN", last_traffic_ms=5)
         return replace(vitals, **self.hearing)
+
+    async def ask_server(self) -> None:
+        await self._answer("ask_server")
+        await self.whatsapp.fail_on(self.whatsapp.wid)
 
     async def screenshot(self) -> bytes:
         await self._answer("screenshot")
@@ -416,7 +418,7 @@ class FakePorts:
         self.browser = FakeBrowser(self.clock, self.whatsapp)
         self.profile = FakeLocalProfile(self.whatsapp)
         self.events.clock = self.clock.server_now
-        self.whatsapp.time = self.clock.monotonic
+        self.whatsapp.time, self.whatsapp.sleep = self.clock.monotonic, self.clock.sleep
 
     def all_down(self, *, down: bool) -> None:
         """Let NATS be away, or come back."""

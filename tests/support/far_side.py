@@ -1,10 +1,12 @@
 """WhatsApp's server and a profile on disk, as far as fake pages know them."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from actors.core.facts import Fact, Linked, Unlinked
-from actors.errors import PageRefused
+from actors.errors import PageRefused, PageUnresponsive
+
+_CALL_TIMEOUT_S = 10
 
 
 @dataclass
@@ -27,16 +29,23 @@ class FakeWhatsApp:
     accepted_at: list[float] = field(default_factory=list)
     """When, for each of ``accepted``, by the server's own time."""
     time: Callable[[], float] = lambda: 0.0
+    sleep: Callable[[float], Awaitable[None]] | None = None
     refusals: dict[str, int] = field(default_factory=dict)
     """How many questions about an address its page answers with an error."""
+    silences: dict[str, int] = field(default_factory=dict)
+    """How many questions about an address get no answer from its page, which answers all others."""
 
     def note(self, fact: Fact) -> None:
         """Keep what a fact means for the profile on disk."""
         if isinstance(fact, Linked | Unlinked):
             self.marked_linked = isinstance(fact, Linked)
 
-    def fail_on(self, address: str) -> None:
-        """Raise what a page raises that answers a question with an error, where that is planned."""
+    async def fail_on(self, address: str) -> None:
+        """Raise what a page raises that answers a question with an error or not at all, where that is planned."""
+        if self.silences.get(address, 0) > 0 and self.sleep:
+            self.silences[address] -= 1
+            await self.sleep(_CALL_TIMEOUT_S)
+            raise PageUnresponsive(f"resolve: no answer from the page in {_CALL_TIMEOUT_S} s", {"call": "resolve"})
         if self.refusals.get(address, 0) > 0:
             self.refusals[address] -= 1
             raise PageRefused("resolve: error: No LID for user", {"connected": True})

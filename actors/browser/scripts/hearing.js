@@ -92,12 +92,14 @@
     }
   });
 
+  /** A query for the own number costs the server next to nothing, and is never answered from the page's memory. */
+  const ownNumber = () => WPP.whatsapp.functions.queryWidExists(WPP.conn.getMyUserId());
+
   /** Whether the server answers: true, false, or null where it cannot be told. */
   function serverAnswers(limitMs) {
     const before = lastTraffic;
     const came = () => lastTraffic !== before;
-    const question = WPP.whatsapp.functions.queryWidExists(WPP.conn.getMyUserId());
-    const answer = question.then(
+    const answer = ownNumber().then(
       () => true,
       () => came() || (before === null ? null : false),
     );
@@ -108,13 +110,18 @@
   }
 
   Object.assign(operations, {
-    /** A query for the own number costs the server next to nothing; it is made only where the line was quiet. */
+    /** The server is asked only where the line was quiet. */
     async hearing({ quietMs, answerMs }) {
       const traffic = lastTraffic === null ? null : Math.round(performance.now() - lastTraffic);
       const quiet = traffic === null || traffic >= quietMs;
       const answered = quiet ? await serverAnswers(answerMs) : null;
       const unheardMs = unheardSince === null ? 0 : Math.round(performance.now() - unheardSince);
       return { traffic, answered, unheard, unheardMs };
+    },
+
+    /** Settles with the server's answer; other traffic is none, and no answer is a silence. */
+    async askServer() {
+      await ownNumber();
     },
   });
 })();

@@ -236,6 +236,17 @@ def test_a_silent_page_is_reopened_and_a_deaf_one_gets_its_grace() -> None:
     assert (talk.state, talk.core.reconnect_attempt) == (State.RECONNECTING, 0)
 
 
+def test_a_page_that_leaves_a_single_question_unanswered_is_reopened_and_costs_no_attempt() -> None:
+    talk = Talk(*READY)
+    talk.say(signals.PageSilent("question_unanswered", answers_others=True))
+    assert (talk.state, talk.core.reason) == (State.RECONNECTING, "question_unanswered")
+    assert talk.core.reconnect_attempt == 0
+    assert [e for e in talk.effects if isinstance(e, signals.CloseBrowser | signals.OpenBrowser)] == [
+        signals.CloseBrowser(),
+        signals.OpenBrowser(),
+    ]
+
+
 def test_what_comes_too_late_is_not_heard() -> None:
     talk = Talk(signals.Start(), QrShown("a", 1, 20))
     talk.say(signals.Probed(ready=False, reason="x"), signals.PageSilent("x"), signals.OpenFailed("x"))
