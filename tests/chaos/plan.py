@@ -90,7 +90,8 @@ class Scale:
     span_s: float
     """How long jobs are asked and faults happen."""
     settle_s: float
-    """How long to wait afterwards for the next job's outcome, until all have theirs."""
+    """How long to wait afterwards for the next job's outcome, until all have theirs: longer than a send may last whose
+    ack is lost (a file's, two minutes), and its session's next page after it."""
     wanted: tuple[Kind, ...]
     """Faults that happen in any case; more are chosen while there is room."""
     more: tuple[Kind, ...]
@@ -106,7 +107,7 @@ class Scale:
 
 
 FULL: Final = Scale(
-    tenants=2, sessions=4, jobs=1_000, span_s=270, settle_s=90,
+    tenants=2, sessions=4, jobs=1_000, span_s=270, settle_s=150,
     wanted=(
         *Kind, Kind.ACTOR, Kind.ACTOR, Kind.FREEZE, Kind.FREEZE, Kind.BROWSER, Kind.NATS, Kind.NO_ACK, Kind.LOSE,
     ),

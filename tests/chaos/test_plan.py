@@ -2,6 +2,7 @@ from collections import Counter
 
 import pytest
 
+from actors.config import SessionConfig
 from tests.chaos.plan import FULL, KNOBS, OF_ONE_SESSION, SHORT, Kind, Scale, make_plan, mark_of
 
 SEEDS = range(20)
@@ -21,6 +22,13 @@ def test_every_plan_has_all_its_jobs_each_with_a_mark_of_its_own(scale: Scale) -
         assert all(mark_of(job.number) in job.text for job in plan.jobs)
         assert len({job.number for job in plan.jobs}) == scale.jobs
         assert [job.at_s for job in plan.jobs] == sorted(job.at_s for job in plan.jobs)
+
+
+@pytest.mark.parametrize("scale", [FULL, SHORT], ids=["full", "short"])
+def test_a_send_whose_ack_is_lost_at_the_very_end_has_its_outcome_awaited(scale: Scale) -> None:
+    """Seed 9 once ended while a file's two minutes ran: its session had sent nothing for 90 s, as it should."""
+    lasts_s = scale.send_timeout_s or SessionConfig().media_send_timeout_s
+    assert scale.settle_s >= lasts_s + 20
 
 
 def test_every_full_plan_has_all_there_is() -> None:
