@@ -1,15 +1,21 @@
-"""Jobs and events with defaults, for tests of the gateway's data."""
+"""Jobs and events with defaults, and a store whose answers are lost, for tests of the gateway."""
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+import pytest
 from ulid import ULID
 
+from actors.errors import Unavailable
 from actors.messages.events import Event, SessionData, build_event
 from actors.messages.ids import SessionKey, message_id_of_job
 from actors.messages.jobs import Job, LaneName, TextContent
 from actors.messages.records import DesiredSession, SnapshotManifest
 from actors.messages.replies import SessionStatus
+from gateway.connection import Bus
 
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, 678_000, tzinfo=UTC)
 
@@ -73,3 +79,17 @@ def make_manifest(content: bytes, *, epoch: int = 1) -> SnapshotManifest:
         taken_at=datetime(2026, 1, 2, tzinfo=UTC),
         was_running=False,
     )
+
+
+@contextmanager
+def unanswered(bus: Bus) -> Iterator[None]:
+    """What is stored meanwhile is stored, but the answer is lost."""
+    store = bus.store
+
+    async def stored_in_silence(subject: str, body: bytes, **options: Any) -> None:
+        await store(subject, body, **options)
+        raise Unavailable("no answer within 5 s")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(bus, "store", stored_in_silence)
+        yield

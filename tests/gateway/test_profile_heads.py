@@ -12,6 +12,7 @@ from gateway.buckets import Bucket
 from gateway.connection import Bus, connect
 from gateway.profiles import JetStreamProfileHeads
 from gateway.streams import PROFILE_HEADS
+from tests.gateway.building import unanswered
 from tests.support.nats import NatsServer
 
 pytestmark = pytest.mark.nats
@@ -62,18 +63,12 @@ async def test_a_write_that_arrives_after_the_next_owners_changes_nothing(
 
 
 async def test_a_write_whose_answer_was_lost_is_repeated(
-    heads: JetStreamProfileHeads, own_bus: Bus, key: SessionKey, monkeypatch: pytest.MonkeyPatch
+    heads: JetStreamProfileHeads, own_bus: Bus, key: SessionKey
 ) -> None:
-    store, owner = own_bus.store, JetStreamProfileHeads(own_bus, key)
+    owner = JetStreamProfileHeads(own_bus, key)
 
-    async def unanswered(subject: str, body: bytes, **options: Any) -> None:
-        await store(subject, body, **options)
-        raise Unavailable("no answer within 5 s")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(own_bus, "store", unanswered)
-        with pytest.raises(Unavailable):
-            await owner.write(NEW)
+    with unanswered(own_bus), pytest.raises(Unavailable):
+        await owner.write(NEW)
     assert await heads.read() == NEW
     for head in (NEW, unlinked := NEW.model_copy(update={"linked": False})):
         await owner.write(head)

@@ -6,7 +6,6 @@ import hashlib
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import nats
 import pytest
@@ -19,7 +18,7 @@ from gateway.connection import Bus, connect
 from gateway.objects import CHUNK_BYTES, ObjectStore
 from gateway.snapshots import JetStreamSnapshotStore
 from gateway.streams import RETIRED_SNAPSHOTS, SNAPSHOTS, declared, ensure
-from tests.gateway.building import make_manifest
+from tests.gateway.building import make_manifest, unanswered
 from tests.support.nats import NatsServer
 from tests.support.waiting import eventually
 
@@ -297,18 +296,10 @@ async def test_a_quarantine_without_room_keeps_no_ended_login_alive(
 
 
 async def test_a_snapshot_whose_last_write_was_stored_without_an_answer_is_whole(
-    store: JetStreamSnapshotStore, bus: Bus, key: SessionKey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: JetStreamSnapshotStore, bus: Bus, key: SessionKey, tmp_path: Path
 ) -> None:
-    stored = bus.store
-
-    async def unanswered(subject: str, body: bytes, **options: Any) -> None:
-        await stored(subject, body, **options)
-        raise Unavailable("no answer within 5 s")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(bus, "store", unanswered)
-        with pytest.raises(Unavailable):
-            await store.store(file_of(tmp_path, b"whole"), make_manifest(b"whole"))
+    with unanswered(bus), pytest.raises(Unavailable):
+        await store.store(file_of(tmp_path, b"whole"), make_manifest(b"whole"))
     (held,) = await store.stored()
     await store.fetch(held, tmp_path / "fetched")
     for content in (b"next", b"last"):
