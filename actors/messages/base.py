@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Annotated
 
 import orjson
-from pydantic import AwareDatetime, BaseModel, ConfigDict, PlainSerializer, WithJsonSchema
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, PlainSerializer, WithJsonSchema
 
 
 class Message(BaseModel):
@@ -24,8 +24,17 @@ def rfc3339_ms(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as exc:  # in its own zone it lies in the years 1 to 9999, in UTC it does not
+        msg = "lies outside the years 1 to 9999 in UTC"
+        raise ValueError(msg) from exc
+
+
 Timestamp = Annotated[
     AwareDatetime,
+    AfterValidator(_in_utc),
     PlainSerializer(rfc3339_ms, return_type=str, when_used="json"),
     WithJsonSchema({"type": "string", "format": "date-time"}),
 ]

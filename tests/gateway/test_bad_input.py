@@ -59,6 +59,8 @@ WRONG_FIELDS: list[tuple[str, Fields, str]] = [
     ("send.text", {**TEXT, "expires_at": TOO_FAR}, "expires_at"),
     ("send.text", {**TEXT, "expires_at": "tomorrow"}, "expires_at"),
     ("send.text", {**TEXT, "expires_at": "2030-01-01T00:00:00"}, "expires_at"),
+    ("send.text", {**TEXT, "expires_at": "0001-01-01T00:00:00+05:00"}, "expires_at"),
+    ("send.text", {**TEXT, "expires_at": "9999-12-31T23:59:59-05:00"}, "expires_at"),
     ("send.text", {**TEXT, "idempotency_key": ""}, "idempotency_key"),
     ("send.text", {**TEXT, "idempotency_key": "k" * 201}, "idempotency_key"),
     ("send.text", {**TEXT, "mode": "direct", "lane": "high"}, "body"),

@@ -71,6 +71,7 @@ def test_defaults_are_those_of_the_contract() -> None:
         ("send.text", TEXT | {"mode": "direct", "lane": "high"}, "body"),
         ("send.text", TEXT | {"mode": "direct", "send_at": "2030-01-01T00:00:00Z"}, "body"),
         ("send.text", TEXT | {"expires_at": "2030-01-01T00:00:00"}, "expires_at"),
+        ("send.text", TEXT | {"expires_at": "9999-12-31T23:59:59-05:00"}, "expires_at"),
         ("send.text", TEXT | {"idempotency_key": ""}, "idempotency_key"),
         ("send.media", {"to": "6281234567890"}, "body"),
         ("send.media", MEDIA | {"data": "AAAA"}, "body"),
