@@ -76,16 +76,25 @@ class JobLedger:
         raise Unavailable(f"the record of job {job.job_id} is neither there nor can it be created")
 
     async def attempts_in_hand(self) -> int:
-        """Count the attempts of the jobs that a former owner may have had in hand; each is the first of its lane.
+        """Count the attempts of the jobs that a former owner may have had in hand.
 
         Their announcements, which the rate window is continued from, may have died with that owner on their way.
 
         Raises:
             Unavailable: A store did not answer.
         """
+        return sum(len(record.attempts) for _, record in await self.in_hand())
+
+    async def in_hand(self) -> Sequence[tuple[StoredJob, JobRecord]]:
+        """Return the jobs that an owner may have had in hand, each the first of its lane, and what was written of them.
+
+        Raises:
+            Unavailable: A store did not answer.
+        """
         heads = await asyncio.gather(*(self._jobs.read(lane, 0, 1) for lane in LANES))
-        records = await asyncio.gather(*(self._records.get(found.job.job_id) for head in heads for found in head))
-        return sum(len(stored.value.attempts) for stored in records if stored)
+        found = [job for head in heads for job in head]
+        records = await asyncio.gather(*(self._records.get(job.job.job_id) for job in found))
+        return [(job, stored.value) for job, stored in zip(found, records, strict=True) if stored]
 
     async def begin_attempt(
         self, held: Held, stored: Revised[JobRecord], attempt: Attempt

@@ -8,9 +8,9 @@ steps that take it down have deadlines of their own and end with a kill.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from actors.core import signals
 from actors.core.facts import ConnectionLost, Fact
@@ -22,13 +22,14 @@ from actors.profile_keeper import ProfileKeeper
 
 _CLOSE_TIMEOUT_S: Final = 10.0
 """Past it the process tree is killed; the adapter's own deadline is shorter."""
+_DOUBTS_TIMEOUT_S: Final = 5.0
 _LOGOUT_TIMEOUT_S: Final = 10.0
 _LOGOUT_GRACE_S: Final = 5.0
 """How long a send in flight may take to end before the login does."""
 _QUARANTINE_TIMEOUT_S: Final = 10.0
 _COMES_UP: Final = (signals.OpenBrowser, signals.ReloadPage, signals.RefreshQr, signals.RequestCode)
 """Steps that are pointless once the page is to go."""
-_OF_A_LOGOUT: Final = (signals.LogOut, signals.Quarantine, signals.CancelJobs)
+_EndOfLogin = signals.SettleDoubts | signals.LogOut | signals.Quarantine | signals.CancelJobs
 _WITHOUT_LEASE: Final = (signals.CloseBrowser, signals.End)
 """Steps that touch nothing of a next owner's."""
 
@@ -57,6 +58,7 @@ class PageKeeper:
         profiles: ProfileKeeper,
         clock: Clock,
         abort_job: JobAborter,
+        settle_doubts: Callable[[], Coroutine[Any, Any, None]],
         cancel_jobs: Callable[[], Awaitable[None]],
         end: Callable[[signals.End], Awaitable[None]],
         before_open: Callable[[], Awaitable[None]],
@@ -72,6 +74,7 @@ class PageKeeper:
             profiles: Brings the newest copy of the profile here before each launch, and keeps its snapshots.
             clock: Own time.
             abort_job: Ends the handling of a job before its page goes.
+            settle_doubts: Asks the page about messages that may have left.
             cancel_jobs: Ends every job of the log as cancelled.
             end: Ends the actor.
             before_open: Awaited before each launch.
@@ -84,6 +87,7 @@ class PageKeeper:
         self._profiles = profiles
         self._clock = clock
         self._abort_job = abort_job
+        self._settle_doubts = settle_doubts
         self._cancel_jobs = cancel_jobs
         self._end = end
         self._before_open = before_open
@@ -94,9 +98,9 @@ class PageKeeper:
         self._stirred = asyncio.Event()
         self._current: tuple[PageEffect | _NoteHead, asyncio.Task[None]] | None = None
         self._life = 0
+        """Counts browsers: facts of an older one are dropped."""
         self.renewals = 0
         """Counts what was begun to get another page: what was asked of the page before says nothing about the next."""
-        """Counts browsers: facts of an older one are dropped."""
         self.losses = 0
         """Counts lost connections: the answer to what was asked before one may have gone with it."""
         self._earlier_pages = 0
@@ -166,7 +170,7 @@ class PageKeeper:
                 self._drop(step)
 
     def _drop(self, step: PageEffect | _NoteHead) -> None:
-        self.gave_up_logout = self.gave_up_logout or isinstance(step, _OF_A_LOGOUT)
+        self.gave_up_logout = self.gave_up_logout or isinstance(step, _EndOfLogin)
 
     def kill(self) -> None:
         """Kill the browser's process tree at once."""
@@ -184,13 +188,8 @@ class PageKeeper:
                 await self._close()
             case signals.RefreshQr() | signals.RequestCode():
                 await self._ask_for_pairing(step)
-            case signals.LogOut():
-                await self._log_out()
-            case signals.Quarantine():
-                await self._quarantine()
-            case signals.CancelJobs():
-                await self._cancel_jobs()
-                self._tell(signals.JobsCancelled())
+            case signals.SettleDoubts() | signals.LogOut() | signals.Quarantine() | signals.CancelJobs():
+                await self._end_login(step)
             case _NoteHead():
                 await self._profiles.note_head()
             case signals.End():
@@ -199,6 +198,18 @@ class PageKeeper:
                     await self._let_go()
                 finally:
                     await self._end(step)
+
+    async def _end_login(self, step: _EndOfLogin) -> None:
+        match step:
+            case signals.SettleDoubts():
+                await self._ask_a_last_time()
+            case signals.LogOut():
+                await self._log_out()
+            case signals.Quarantine():
+                await self._quarantine()
+            case signals.CancelJobs():
+                await self._cancel_jobs()
+                self._tell(signals.JobsCancelled())
 
     async def _open(self, distrust: str | None) -> None:
         life = self._life = self._life + 1
@@ -261,6 +272,13 @@ class PageKeeper:
         except WafleetError as exc:
             # A page that is gone says so by itself; one that is slow is asked again by the core's timer.
             self._log.warning("Pairing: %s", exc)
+
+    async def _ask_a_last_time(self) -> None:
+        self._return_job(await self._abort_job(_LOGOUT_GRACE_S), gone=False)
+        try:
+            await within(self._clock, _DOUBTS_TIMEOUT_S, self._settle_doubts())
+        except (Unavailable, TimeoutError) as exc:
+            self._log.warning("What may have left is called unconfirmed, the page was not asked to the end: %s", exc)
 
     async def _log_out(self) -> None:
         self._return_job(await self._abort_job(_LOGOUT_GRACE_S), gone=False)

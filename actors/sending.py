@@ -7,6 +7,7 @@ says how to go on. One job at a time; ending its handling (``abort``) is as safe
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -16,6 +17,7 @@ from actors.config import SessionConfig
 from actors.core import attempts
 from actors.core.attempts import Begin, Finished, Here, LookUp, RenewPage, Settle
 from actors.core.facts import BrowserEnded, PageEnded
+from actors.core.mailbox import Held
 from actors.core.signals import Fate, Faulted, Handled, HandleJob, PageSilent, SessionInput
 from actors.core.silences import Silences
 from actors.deadlines import cancel, done_within
@@ -107,6 +109,18 @@ class Sender:
         self._acks.settled()
         # A job that was not called yet is as it was; one that was called is in doubt.
         return work.ended(Fate.DOUBTED if work.called else Fate.UNAVAILABLE)
+
+    async def settle_doubts(self) -> None:
+        """Ask a ready page, before its login ends, about messages that may have left; what it can't tell stays open.
+
+        Raises:
+            Unavailable: A store did not answer.
+        """
+        for found, record in await self._ledger.in_hand():
+            if record.attempts:
+                held = Held(found.seq, found.job, math.inf)
+                order = HandleJob(held, ready=True, may_send=False, refusal=attempts.cancelled())
+                await self._handle(_Work(order, self._keeper.page, self._keeper.losses))
 
     def _ended(self, work: _Work, task: "asyncio.Task[Handled]") -> None:
         if self._current is None or self._current[1] is not task:

@@ -121,6 +121,7 @@ def assemble(
         profiles=profiles,
         clock=clock,
         abort_job=lambda grace_s: sender.abort(grace_s),  # noqa: PLW0108 - made below
+        settle_doubts=lambda: sender.settle_doubts(),  # noqa: PLW0108 - made below
         cancel_jobs=ledger.cancel_all,
         end=end,
         before_open=lease.forget_processes,

@@ -103,6 +103,8 @@ class Effect(StrEnum):
     REFRESH_QR = auto()
     ARM_GRACE = auto()
     ARM_BACKOFF = auto()
+    SETTLE_DOUBTS = auto()
+    """Ask the page about messages that may have left: with the login goes what it knows of them."""
     LOG_OUT = auto()
     """Unlink this device on WhatsApp, as far as the page is able to."""
     CLOSE_BROWSER = auto()
@@ -129,6 +131,8 @@ FACTS: Final = (
     Input.BROWSER_CRASHED, Input.UNLINKED, Input.ACCOUNT_BLOCKED, Input.SEND_DOUBTED,
 )  # fmt: skip
 """Inputs that come from the page; a send in doubt may also be our own finding."""
+_KNOWS_ITS_MESSAGES: Final = frozenset({State.READY, State.DRAINING})
+"""In these the page has loaded its messages; before, an id that it does not know proves nothing."""
 
 _END: Final = (Effect.CLOSE_BROWSER, Effect.END)
 _OPEN: Final = Step(State.STARTING, (Effect.OPEN_BROWSER,))
@@ -138,6 +142,7 @@ _LOGOUT: Final = Step(
     State.LOGGED_OUT,
     (Effect.LOG_OUT, Effect.CLOSE_BROWSER, Effect.QUARANTINE, Effect.CANCEL_JOBS, Effect.END),
 )
+_LOGOUT_ASKED: Final = Step(State.LOGGED_OUT, (Effect.SETTLE_DOUBTS, *_LOGOUT.effects))
 _RENEW: Final = Step(State.RECONNECTING, (Effect.RELOAD_PAGE,))
 _RETRY: Final = Step(State.RECONNECTING, (Effect.ARM_BACKOFF,))
 _UNLINKED: Final = Step(State.LOGGED_OUT, _END)
@@ -219,7 +224,7 @@ def _complete(table: Mapping[tuple[State, Input], Step]) -> Mapping[tuple[State,
     for state in LIVE:
         rules |= {(state, fact): Step(state) for fact in FACTS}
         rules[state, Input.FAULT] = Step(State.FAILED, _END)
-        rules[state, Input.LOGOUT] = _LOGOUT
+        rules[state, Input.LOGOUT] = _LOGOUT_ASKED if state in _KNOWS_ITS_MESSAGES else _LOGOUT
         rules[state, Input.ACCOUNT_BLOCKED] = Step(State.BLOCKED, _END)
         if state is not State.DRAINING:
             rules[state, Input.RESTART] = _REOPEN

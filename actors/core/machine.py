@@ -44,6 +44,7 @@ _TIMEOUT_REASON: Final[dict[State, str]] = {
 _PAGE_EFFECT: Final[dict[Effect, SessionEffect]] = {
     Effect.OPEN_BROWSER: signals.OpenBrowser(),
     Effect.CLOSE_BROWSER: signals.CloseBrowser(),
+    Effect.SETTLE_DOUBTS: signals.SettleDoubts(),
     Effect.LOG_OUT: signals.LogOut(),
     Effect.QUARANTINE: signals.Quarantine(),
     Effect.CANCEL_JOBS: signals.CancelJobs(),

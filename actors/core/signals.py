@@ -223,6 +223,11 @@ class RequestCode:
 
 
 @dataclass(frozen=True, slots=True)
+class SettleDoubts:
+    """Ask the page about messages that may have left, and end their jobs by what it says."""
+
+
+@dataclass(frozen=True, slots=True)
 class LogOut:
     """Unlink this device on WhatsApp, as far as the page is able to."""
 
@@ -325,7 +330,8 @@ class Log:
 
 
 PageEffect = (
-    OpenBrowser | ReloadPage | CloseBrowser | RefreshQr | RequestCode | LogOut | Quarantine | CancelJobs | End
+    OpenBrowser | ReloadPage | CloseBrowser | RefreshQr | RequestCode | SettleDoubts | LogOut | Quarantine | CancelJobs
+    | End
 )  # fmt: skip
 """Effects that are carried out one after the other."""
 SessionEffect = (

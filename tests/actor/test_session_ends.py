@@ -22,11 +22,12 @@ from actors.messages.commands import (
     SessionStatusQuery,
     SessionStop,
 )
+from actors.messages.jobs import Job
 from actors.messages.replies import ContactList, ErrorBody, ScreenshotReply, SessionStatus
 from actors.ports import Ended
 from tests.actor.conftest import Staged
 from tests.actor.stage import JOB_IDS, Stage
-from tests.support.fakes import FakePorts, settle
+from tests.support.fakes import FakePorts, SendAct, settle
 
 WID = "6281111111111@c.us"
 
@@ -39,6 +40,16 @@ async def started_with(staged: Staged, *opens: str, **config: object) -> Stage:
     ports = FakePorts()
     ports.browser.opens.extend(opens)  # type: ignore[arg-type]
     return await staged(ports, **config)
+
+
+async def owner_died_under(staged: Staged, act: SendAct) -> tuple[Stage, Job]:
+    """Return a paused session that took over from an owner that died in the middle of a send, and the send."""
+    stage = await staged()
+    stage.browser.plan(act)
+    (job,) = await stage.submit()
+    await stage.close()
+    stage.ports.lease.held = None
+    return await staged(stage.ports, desired={"paused": True}), job
 
 
 # --- ends ---------------------------------------------------------------------------------------------------------
@@ -165,6 +176,46 @@ async def test_logout_calls_a_send_that_hangs_unconfirmed(staged: Staged) -> Non
     await stage.clock.advance(5)
     await stage.ended()
     assert stage.record(job).status == "unconfirmed"
+
+
+async def test_logout_asks_the_page_before_it_calls_a_send_that_hangs_unconfirmed(staged: Staged) -> None:
+    stage = await staged()
+    stage.browser.plan("timeout_accepted")
+    (job,) = await stage.submit()
+    await stage.ask(SessionLogout())
+    await stage.clock.advance(5)
+    assert await stage.ended() == Ended("logged_out", "logout")
+    assert (stage.record(job).status, stage.whatsapp.accepted) == ("sent", [job.message_id])
+
+
+@pytest.mark.parametrize(
+    ("act", "outcome"),
+    [("timeout_accepted", "sent"), ("timeout", "cancelled"), ("timeout_stored", "unconfirmed")],
+)
+async def test_logout_asks_the_page_about_what_a_former_owner_left_in_doubt(
+    staged: Staged, act: SendAct, outcome: str
+) -> None:
+    stage, doubted = await owner_died_under(staged, act)
+    (waiting,) = await stage.submit(n=500)
+    await stage.ask(SessionLogout())
+    assert await stage.ended() == Ended("logged_out", "logout")
+    assert (stage.record(doubted).status, stage.record(waiting).status) == (outcome, "cancelled")
+    assert stage.ports.jobs.jobs == {}
+    assert stage.ports.events.repeats == []
+
+
+@pytest.mark.parametrize("trouble", ["page", "store"])
+async def test_a_logout_does_not_wait_for_who_could_tell_of_a_doubt(staged: Staged, trouble: str) -> None:
+    stage, doubted = await owner_died_under(staged, "timeout_accepted")
+    stage.browser.page.wedged = trouble == "page"
+    stage.ports.jobs.down = trouble == "store"
+    await stage.ask(SessionLogout())
+    await stage.clock.advance(15)
+    assert stage.whatsapp.quarantined == 1
+    stage.ports.jobs.down = False
+    await stage.clock.advance(1)
+    assert await stage.ended() == Ended("logged_out", "logout")
+    assert stage.record(doubted).status == "unconfirmed"
 
 
 async def test_logout_does_not_end_a_job_that_only_shares_a_refused_key(staged: Staged) -> None:

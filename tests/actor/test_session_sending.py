@@ -191,6 +191,18 @@ async def test_a_refused_repeat_is_never_called_failed(staged: Staged) -> None:
     assert stage.record(job).status == "unconfirmed"
 
 
+async def test_a_refused_repeat_of_what_was_acknowledged_meanwhile_is_sent(staged: Staged) -> None:
+    """wa-js refuses an id that the page holds; whether it arrived is looked up once more."""
+    stage = await staged()
+    stage.browser.plan("timeout_stored", "failed")
+    stage.browser.send_takes_s = 20
+    (job,) = await stage.submit()
+    await stage.clock.advance(60)
+    stage.whatsapp.stored[stage.record(job).attempts[-1].full_key] = 1
+    await stage.clock.advance(20)
+    assert (stage.record(job).status, len(stage.record(job).attempts)) == ("sent", 2)
+
+
 async def test_a_page_that_answers_nothing_any_more_is_reopened_as_an_attempt(staged: Staged) -> None:
     stage = await staged()
     stage.browser.send_takes_s = 1

@@ -66,6 +66,9 @@ def test_an_outage_is_measured_from_the_fault_to_the_next_ready() -> None:
     told = (*GOOD.told, Told(KEY, "session.reconnecting", START + 11), Told(KEY, "session.ready", START + 14))
     history = replace(befallen(GOOD, Kind.BROWSER, at=START + 10), told=told)
     assert judge(history).outages == {Kind.BROWSER: 4.0}
+    shown = render(7, judge(befallen(history, Kind.SUPERVISOR, None))).splitlines()
+    assert f"    {Kind.BROWSER:<20}  1   4.0 s" in shown
+    assert f"    {Kind.SUPERVISOR:<20}  1   -" in shown
 
 
 def test_an_outage_of_which_nobody_can_say_whose_it_is_is_not_measured() -> None:

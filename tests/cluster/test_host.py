@@ -59,6 +59,21 @@ async def test_an_actor_is_found_by_its_name_and_never_made_twice(host: RaySessi
     assert await handle.heartbeat(5) is None
 
 
+async def test_of_two_that_create_an_actor_at_once_one_makes_it(
+    host: RaySessionHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As two supervisors do, one of which was frozen: neither finds the other's, so that Ray's name decides."""
+
+    async def none_yet(*_: object) -> None:
+        return None
+
+    monkeypatch.setattr(RaySessionHost, "find", none_yet)
+    (handle, pid), (_, others) = await asyncio.gather(made(host, "raced"), made(host, "raced"))
+    assert pid == others
+    await handle.kill(10)
+    assert is_gone(pid)
+
+
 async def test_an_actor_that_ended_says_how_and_leaves_no_process(host: RaySessionHost) -> None:
     handle, pid = await made(host, "ends")
     ended = asyncio.create_task(handle.wait_ended())

@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,10 @@ from nats.aio.msg import Msg
 from actors.messages.commands import RateLimit
 from actors.messages.events import JobEvent
 from actors.messages.ids import SessionKey
+from actors.messages.replies import SessionStatus
 from gateway.client import Client
 from gateway.client_events import EventStream
+from gateway.client_requests import TRY_S_BY_COMMAND
 from gateway.connection import FLEET_INBOX, Bus, connect
 from gateway.leases import JetStreamLeaseStore
 from gateway.records import RecordStore
@@ -207,6 +210,63 @@ async def test_the_example_over_ray_finds_the_actors_here_and_from_elsewhere(up:
             assert {"actor session:default:s1", "actor session:default:s2"} <= set(example.lines)
             assert any(line.startswith("supervisor: ") for line in example.lines)
             assert any(line.startswith("session.status: ") and '"ready"' in line for line in example.lines)
+
+
+async def test_where_nats_is_away_for_long_no_browser_stays_and_each_session_comes_back_without_a_qr(up: Up) -> None:
+    [server] = up.run.named("nats-server")
+    async with await Client.connect(up.line["nats_url"], "default") as client:
+        before = {status.session_id: status for status in await client.sessions()}
+        assert {status.state for status in before.values()} == {"ready"}
+        server.suspend()
+        try:
+            await eventually(lambda: not up.run.named("user-data-dir"), within_s=15)
+        finally:
+            server.resume()
+
+        async def back(session_id: str) -> SessionStatus | None:
+            status = await client.status(session_id)
+            return status if status.epoch > before[session_id].epoch and status.state == "ready" else None
+
+        after = await asyncio.gather(*(eventually(partial(back, session), within_s=60) for session in before))
+        assert {status and status.wid for status in after} == {WID, EXAMPLES_WID}, "nobody has scanned anything"
+
+
+async def test_a_gateway_that_is_told_to_end_answers_what_it_was_asked_and_leaves_the_fleet_alone(
+    up: Up, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of two that serve together; each request is made once."""
+    monkeypatch.setitem(TRY_S_BY_COMMAND, "send.text", 60.0)
+    sessions, asked = pids(up, "ray::SessionProcess"), 0
+
+    async def count(_: Msg) -> None:
+        nonlocal asked
+        asked += 1
+
+    environment = {
+        **up.line["ray_environment"], "NATS_URL": up.line["nats_url"], "RAY_ADDRESS": up.line["ray_address"],
+    }  # fmt: skip
+    async with (
+        Program(sys.executable, "-m", "gateway.main", env=environment, cwd=up.folder) as leaving,
+        await Client.connect(up.line["nats_url"], "default") as client,
+        await connect(up.line["nats_url"], "test") as bus,
+    ):
+        await leaving.line("wafleet gateway ready", within_s=60)
+        await client.pause("s1")
+        await bus.subscribe("wa.default.cmd.s1.send.text", count)
+        leaving.send(signal.SIGSTOP)
+        sending = [asyncio.create_task(client.send_text("s1", RECIPIENT, str(number))) for number in range(40)]
+        await eventually(lambda: asked == len(sending), within_s=20)
+        await asyncio.wait(sending, timeout=1)
+        assert not all(task.done() for task in sending), "nothing was in its hands"
+        leaving.send(signal.SIGTERM)
+        leaving.send(signal.SIGCONT)
+        assert await leaving.ended(within_s=20) == 0, leaving.tail()
+        accepted = await asyncio.gather(*sending)
+        assert len({reply.job_id for reply in accepted}) == asked == len(sending)
+        assert pids(up, "ray::SessionProcess") == sessions
+        assert (await client.queue("s1")).waiting.normal == len(sending)
+        for reply in accepted:
+            await client.cancel("s1", reply.job_id)
 
 
 async def test_a_killed_gateway_is_back_soon_and_costs_its_callers_no_message(up: Up) -> None:

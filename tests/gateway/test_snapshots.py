@@ -209,6 +209,24 @@ async def test_damage_in_the_store_is_found(
         await store.fetch(held, tmp_path / "replaced")
 
 
+async def test_other_bytes_of_the_same_size_are_found_by_their_checksum(
+    store: JetStreamSnapshotStore, bus: Bus, key: SessionKey, tmp_path: Path
+) -> None:
+    await store.store(file_of(tmp_path, b"what was stored"), make_manifest(b"what was stored"))
+    (held,) = await store.stored()
+    found = await ObjectStore(bus, SNAPSHOTS).find(f"{key.tenant_id}.{key.session_id}.0")
+    assert found is not None
+    chunks = f"$O.{SNAPSHOTS}.C.{found.nuid}"
+    await bus.api(f"STREAM.PURGE.OBJ_{SNAPSHOTS}", {"filter": chunks})
+    await bus.store(chunks, b"what was altered")
+    with pytest.raises(SnapshotDamaged, match="bytes of the snapshot's 15, or other ones"):
+        await store.fetch(held, tmp_path / "longer")
+    await bus.api(f"STREAM.PURGE.OBJ_{SNAPSHOTS}", {"filter": chunks})
+    await bus.store(chunks, b"what was changed"[:15])
+    with pytest.raises(SnapshotDamaged, match="holds 15 bytes of the snapshot's 15, or other ones"):
+        await store.fetch(held, tmp_path / "altered")
+
+
 async def test_a_slot_that_says_nothing_is_no_snapshot_and_the_first_to_be_used_again(
     store: JetStreamSnapshotStore, bus: Bus, key: SessionKey, tmp_path: Path
 ) -> None:

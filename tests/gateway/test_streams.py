@@ -13,7 +13,7 @@ from actors.messages.ids import SessionKey
 from gateway.answers import Refused
 from gateway.connection import Bus, connect
 from gateway.jobs import JetStreamJobLog, JobWriter
-from gateway.streams import StreamSpec, declared, ensure, setting_of
+from gateway.streams import EPOCHS, PROFILE_HEADS, SESSIONS, STATUS, StreamSpec, declared, ensure, setting_of
 from tests.gateway.building import make_job
 from tests.support.nats import NatsServer
 
@@ -38,6 +38,12 @@ def test_nothing_grows_without_a_bound() -> None:
         assert 0 < spec.max_bytes <= 4 * 2**30
         # An object store's writers keep two objects a session; past its bytes it takes no more.
         assert spec.max_age_s > 0 or spec.max_per_subject > 0 or (spec.is_object_store and spec.discard == "new")
+
+
+@pytest.mark.parametrize("bucket", [SESSIONS, STATUS, EPOCHS, PROFILE_HEADS])
+def test_what_a_later_owner_goes_on_from_never_runs_out(bucket: str) -> None:
+    (spec,) = (spec for spec in declared() if spec.name == f"KV_{bucket}")
+    assert (spec.max_age_s, spec.discard) == (0, "new"), "an epoch that began anew at 1 would fence nobody"
 
 
 async def test_many_gateways_may_set_up_one_server_at_once_and_again(own_nats_server: NatsServer) -> None:

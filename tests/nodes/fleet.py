@@ -11,6 +11,7 @@ from typing import Final, Self
 
 from actors.messages.events import QrData
 from actors.messages.ids import SessionKey
+from actors.messages.records import SnapshotManifest
 from actors.messages.replies import SessionStatus
 from gateway.client import Client
 from gateway.connection import Bus, connect
@@ -142,13 +143,17 @@ class Fleet:
 
     async def copied(self, session_id: str) -> None:
         """Wait until a snapshot of a session's profile is stored that its present owner made."""
-        store = JetStreamSnapshotStore(self._bus, SessionKey(TENANT, session_id))
         epoch = (await self.client.status(session_id)).epoch
 
         async def done() -> bool:
-            return any(one.manifest.epoch == epoch for one in await store.stored())
+            return any(copy.epoch == epoch for copy in await self.copies(session_id))
 
         await eventually(done, within_s=30, every_s=0.2)
+
+    async def copies(self, session_id: str) -> Sequence[SnapshotManifest]:
+        """The stored snapshots of a session's profile, the newest first."""
+        store = JetStreamSnapshotStore(self._bus, SessionKey(TENANT, session_id))
+        return [one.manifest for one in await store.stored()]
 
     async def sent(self, session_id: str, job_id: str, *, within_s: float) -> None:
         """Wait until WhatsApp's server has taken a job's message."""

@@ -14,6 +14,7 @@ import pytest
 from actors.messages.replies import SessionStatus
 from tests.nodes.conftest import WHY_NO_HOSTS
 from tests.nodes.fleet import Fleet
+from tests.support.simulator import QUICK
 from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.ray, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)]
@@ -27,6 +28,9 @@ HEARS_OF_IT_WITHIN_S = 120
 """TCP doubles its waits while a link is cut, to 2 min at most; seen: 37 s after a cut of 16 s was healed."""
 SLACK = 2
 """The limits hold on a machine that does nothing else, as `make bench` measures; here all nodes share its two cores."""
+
+IN_FLIGHT = "in flight at the end"
+SLOW_ACK_MS = 2_000
 
 _log = logging.getLogger("tests.nodes")
 
@@ -47,6 +51,10 @@ async def back(fleet: Fleet, before: dict[str, SessionStatus], *, within_s: floa
     _log.info("%s: ready again after %.1f s", ", ".join(before), time.monotonic() - began)
     assert [status.wid for status in statuses] == [ACCOUNTS[session] for session in before]
     return dict(zip(before, statuses, strict=True))
+
+
+async def in_flight(fleet: Fleet) -> bool:
+    return IN_FLIGHT in await fleet.sent_texts()
 
 
 async def where(fleet: Fleet) -> dict[str, SessionStatus]:
@@ -110,12 +118,22 @@ async def test_a_node_that_is_told_to_end_hands_its_sessions_over_first(fleet: F
     before = await where(fleet)
     leaving = str(before["s1"].node)
     moving = {session: status for session, status in before.items() if status.node == leaving}
+    await fleet.phone.cfg(ack_ms=SLOW_ACK_MS)
+    job = await fleet.client.send_text("s1", RECIPIENT, IN_FLIGHT)
+    await eventually(lambda: in_flight(fleet), within_s=10, every_s=0.05)
+    assert (await fleet.client.job("s1", job.job_id)).status == "sending"
     fleet.workers[leaving].terminate()
     after = await back(fleet, moving, within_s=MOVED_WITHIN_S * SLACK)
     assert leaving not in {status.node for status in after.values()}
+    ended = await fleet.client.job("s1", job.job_id)
+    assert (ended.status in {"sent", "delivered", "read"}, ended.attempts) == (True, 1)
+    for session, status in moving.items():
+        copies = await fleet.copies(session)
+        assert any(copy.epoch == status.epoch and not copy.was_running for copy in copies), copies
     await fleet.workers[leaving].ended(within_s=30)
+    await fleet.phone.cfg(ack_ms=QUICK.ack_ms)
     for session in ACCOUNTS:
         sent = await fleet.client.send_text(session, RECIPIENT, f"by {session}, moved", mode="direct")
         assert sent.status == "sent"
-    assert len(await fleet.sent_texts()) == 2 * len(ACCOUNTS)
+    assert len(await fleet.sent_texts()) == 2 * len(ACCOUNTS) + 1
     assert_one_browser_each(fleet)

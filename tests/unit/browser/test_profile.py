@@ -16,6 +16,7 @@ from actors.browser.profile import QUARANTINE, QUARANTINE_KEPT_S, QUARANTINE_MAX
 from actors.config import SessionConfig
 from actors.errors import BrowserLaunchFailed, ProfileInUse
 from actors.messages.ids import SessionKey
+from actors.messages.records import LeaseRecord
 from tests.support.waiting import eventually
 
 KEY = SessionKey("acme", "s1")
@@ -91,6 +92,50 @@ async def test_the_processes_of_a_dead_owner_are_ended_and_nobody_elses(
     async with asyncio.timeout(5):
         assert [await recorded.wait(), await unrecorded.wait()] == [-signal.SIGKILL] * 2
     assert stranger.returncode is None, "a pid that was used again is not ours to kill"
+    profile.release()
+
+
+async def test_an_owner_is_followed_at_once_only_where_nothing_of_it_lives(
+    profile: Profile, tmp_path: Path, spawn: Spawn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actors.browser.profile._OLD_TREE_TIMEOUT_S", 0.1)
+    successor = ChromiumBrowser(KEY, SessionConfig(sessions_path=tmp_path))
+    owner, orphan = await spawn(), await spawn()
+    ((pid, started),) = process.tree(owner.pid)
+    former = LeaseRecord(
+        owner_id="former", node="here", pid=pid, started=started, browser_pids=tuple(process.tree(orphan.pid))
+    )
+    async with successor.inherit(former) as sure:
+        assert not sure, "its process lives"
+    owner.kill()
+    await owner.wait()
+    await profile.hold()
+    async with successor.inherit(former) as sure:
+        assert not sure, "somebody else has its profile"
+    assert orphan.returncode is None, "whoever has the profile may be using it"
+    profile.release()
+    async with successor.inherit(former) as sure:
+        assert sure
+        async with asyncio.timeout(5):
+            assert await orphan.wait() == -signal.SIGKILL
+        with pytest.raises(ProfileInUse):
+            await profile.hold()
+    await profile.hold()
+    profile.release()
+
+
+async def test_an_owner_whose_browser_does_not_end_is_not_followed_at_once(
+    profile: Profile, tmp_path: Path, spawn: Spawn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for limit in ("_OLD_TREE_TIMEOUT_S", "_KILLED_TIMEOUT_S"):
+        monkeypatch.setattr(f"actors.browser.profile.{limit}", 0.1)
+    monkeypatch.setattr("actors.browser.process.kill", lambda _: None)
+    orphan = await spawn()
+    pids = tuple(process.tree(orphan.pid))
+    former = LeaseRecord(owner_id="former", node="here", pid=orphan.pid, started=1.0, browser_pids=pids)
+    async with ChromiumBrowser(KEY, SessionConfig(sessions_path=tmp_path)).inherit(former) as sure:
+        assert not sure
+    await profile.hold()
     profile.release()
 
 

@@ -316,10 +316,17 @@ def test_a_drain_that_is_cut_short_ends_for_the_reason_it_was_begun(reason: str)
 
 def test_logout_ends_the_login_its_profile_and_its_queue() -> None:
     talk = Talk(*READY, signals.Logout())
-    assert [effect for effect in talk.effects if not isinstance(effect, signals.Log)][-5:] == [
-        signals.LogOut(), signals.CloseBrowser(), signals.Quarantine(), signals.CancelJobs(),
+    assert [effect for effect in talk.effects if not isinstance(effect, signals.Log)][-6:] == [
+        signals.SettleDoubts(), signals.LogOut(), signals.CloseBrowser(), signals.Quarantine(), signals.CancelJobs(),
         signals.End(State.LOGGED_OUT, "session.logged_out", State.READY, "logout"),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("inputs", "asked"), [(READY[:1], False), (READY[:2], False), (READY, True)])
+def test_a_logout_asks_only_a_page_that_knows_its_messages(inputs: tuple[SessionInput, ...], *, asked: bool) -> None:
+    talk = Talk(*inputs, signals.Logout())
+    assert talk.state is State.LOGGED_OUT
+    assert (signals.SettleDoubts() in talk.effects) is asked
 
 
 def test_restart_closes_opens_and_forgives() -> None:
