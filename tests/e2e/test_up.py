@@ -260,13 +260,19 @@ async def test_a_gateway_that_is_told_to_end_answers_what_it_was_asked_and_leave
         assert not all(task.done() for task in sending), "nothing was in its hands"
         leaving.send(signal.SIGTERM)
         leaving.send(signal.SIGCONT)
+
+        def one_more() -> bool:
+            sending.append(asyncio.create_task(client.send_text("s1", RECIPIENT, str(len(sending)))))
+            return not leaving.running
+
+        await eventually(one_more, within_s=30, every_s=0.01)
         assert await leaving.ended(within_s=20) == 0, leaving.tail()
-        accepted = await asyncio.gather(*sending)
+        async with asyncio.timeout(20):
+            accepted = await asyncio.gather(*sending)
         assert len({reply.job_id for reply in accepted}) == asked == len(sending)
         assert pids(up, "ray::SessionProcess") == sessions
         assert (await client.queue("s1")).waiting.normal == len(sending)
-        for reply in accepted:
-            await client.cancel("s1", reply.job_id)
+        await asyncio.gather(*(client.cancel("s1", reply.job_id) for reply in accepted))
 
 
 async def test_a_killed_gateway_is_back_soon_and_costs_its_callers_no_message(up: Up) -> None:
