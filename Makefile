@@ -31,8 +31,9 @@ chaos: setup
 nodes: setup
 	@$(BIN)/python -m pytest tests/nodes
 
+# Some ten minutes; PARTS="faults nodes" measures only these (`python -m benchmarks --help`).
 bench: setup
-	@$(BIN)/python -m benchmarks
+	@$(BIN)/python -m benchmarks $(PARTS)
 
 clean:
 	rm -rf .venv .wafleet .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
