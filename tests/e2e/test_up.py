@@ -265,7 +265,7 @@ async def test_a_gateway_that_is_told_to_end_answers_what_it_was_asked_and_leave
             sending.append(asyncio.create_task(client.send_text("s1", RECIPIENT, str(len(sending)))))
             return not leaving.running
 
-        await eventually(one_more, within_s=30, every_s=0.01)
+        await eventually(one_more, within_s=30, every_s=0.1)
         assert await leaving.ended(within_s=20) == 0, leaving.tail()
         async with asyncio.timeout(20):
             accepted = await asyncio.gather(*sending)
