@@ -24,7 +24,7 @@ from tests.chaos.plan import Plan
 from tests.chaos.stack import Stack
 from tests.chaos.watch import Watch, read_stored
 
-WINDOW: Final = RateLimit(max_messages=20, window_ms=5_000)
+_WINDOW_MS: Final = 5_000
 _LINK_S: Final = 300.0
 _LOOK_EVERY_S: Final = 1.0
 _STOCK_AT_ONCE: Final = 16
@@ -63,8 +63,8 @@ async def run(plan: Plan, folder: Path, say: Say) -> History:
         states = await stock.settle(plan, watch)
         sends = stack.session_config
         return History(
-            max_messages=WINDOW.max_messages,
-            window_s=WINDOW.window_ms / 1_000,
+            max_messages=plan.scale.max_messages,
+            window_s=_WINDOW_MS / 1_000,
             linked_at=linked_at,
             ended_at=time.time(),
             asked=load.asked,
@@ -90,10 +90,12 @@ async def run(plan: Plan, folder: Path, say: Say) -> History:
 async def _link_all(
     plan: Plan, clients: Mapping[str, Client], phone: SimulatedPhone, accounts: Accounts
 ) -> dict[SessionKey, float]:
+    limit = RateLimit(max_messages=plan.scale.max_messages, window_ms=_WINDOW_MS)
+
     async def link(key: SessionKey) -> float:
         client, session_id = clients[key.tenant_id], key.session_id
         async with client.events(session_id, names={"session.qr"}) as events:
-            await client.start(session_id, rate_limit=WINDOW)
+            await client.start(session_id, rate_limit=limit)
             async with asyncio.timeout(_LINK_S):
                 event = await anext(events)
         if not isinstance(event, QrEvent):
