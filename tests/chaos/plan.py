@@ -74,7 +74,7 @@ _LONG_NATS_S: Final = (9.0, 12.0)
 _FREEZES_S: Final = ((1.0, 5.0), (9.0, 14.0))
 """Shorter than a lease's send time, and longer; a third of the frozen actors are never thawed."""
 _BESIDE_OTHERS: Final = 2
-"""The short form runs in `make test` beside three other lanes of tests, on the same two cores (alone it takes 42 s)."""
+"""The short form runs in `make test` beside four other lanes of tests, on the same two cores (alone it takes 42 s)."""
 _SPREAD: Final = (0.5, 1.5)
 _TEXTS: Final = ("Hello", "Ünïcödé ☃", "two\nlines", "a longer text " * 20)
 
